@@ -1,0 +1,1 @@
+"""What must exist before the stream: simulated collisions, trained models, bundles and reports."""
