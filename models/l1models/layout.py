@@ -42,7 +42,8 @@ def to_codes(objects: NDArray[np.floating]) -> NDArray[np.int16]:
     codes, object by object (the ``hw-int16-planar`` input layout once reshaped to (N, 57)). A pT that rounds
     to code 0 makes the object all-zero. Raises ValueError for values outside the grid or not finite.
     """
-    values = objects[..., :3]
+    # Frames carry float32: a float64 file must round as its frames do.
+    values = objects[..., :3].astype(np.float32)
     if not np.isfinite(values).all():
         raise ValueError("objects hold values that are not finite")
     if (values[..., 0] < 0).any():

@@ -1,0 +1,15 @@
+// Builds dist/: protobuf code from proto/, then TypeScript. Node only, so that it runs wherever npm does.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, mkdirSync } from 'node:fs';
+
+const run = (command, args) => {
+  const { status, error } = spawnSync(command, args, { stdio: 'inherit', shell: process.platform === 'win32' });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+};
+
+mkdirSync('src/event/generated', { recursive: true });
+run('npm', ['run', '--silent', 'generate']);
+run('npx', ['--no-install', 'tsc', '-p', 'tsconfig.json']);
+cpSync('src/event/generated', 'dist/event/generated', { recursive: true });
+chmodSync('dist/cli/main.js', 0o755);

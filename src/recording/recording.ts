@@ -1,0 +1,56 @@
+/**
+ * Contract of recordings: frames kept in files. Formats: `.l1f` and `.l1f.zst` (native), `.h5` (ADC2021 layout).
+ */
+import type { L1Frame } from '../event/frame.js';
+
+export type RecordingFormat = 'l1f' | 'l1f.zst' | 'hdf5';
+
+export interface RecordingHeader {
+  /** Name of each truth label; 0 is background. */
+  readonly labelNames: ReadonlyMap<number, string>;
+  /** Free-form: what made the recording, with which settings. */
+  readonly provenance: ReadonlyMap<string, string>;
+}
+
+/** One frame of a recording, in file order. */
+export interface RecordedFrame {
+  /** Number of the frame in the recording, from 0. */
+  readonly number: number;
+  /** The serialised L1Frame; not validated, and valid until it is let go of (never overwritten). */
+  readonly bytes: Uint8Array;
+  /**
+   * The generated parton event of each event, where the recording knows it (HDF5 `source_group`): events that
+   * share one are not independent.
+   */
+  readonly sourceGroups: Float64Array | undefined;
+}
+
+export interface RecordingReader {
+  readonly path: string;
+  readonly format: RecordingFormat;
+  readonly header: RecordingHeader;
+  /** Events in the recording where the format tells without reading it all (HDF5), else undefined. */
+  readonly eventCount: number | undefined;
+  /** Size of the file and how much of it has been read, for progress. */
+  readonly sizeBytes: number;
+  readonly readBytes: number;
+
+  /**
+   * Read all frames once, in blocks: memory does not grow with the file. Throws TriggerError
+   * RECORDING_TRUNCATED, after every whole frame has been yielded, where the file ends inside a frame, and
+   * INPUT_REFUSED where its framing is broken; the message names the byte or event.
+   */
+  frames(): AsyncIterableIterator<RecordedFrame>;
+
+  close(): Promise<void>;
+}
+
+export interface RecordingWriter {
+  readonly path: string;
+  /** Append a frame; resolves when more may be written. The frame's bytes may be reused after that. */
+  write(frame: L1Frame): Promise<void>;
+  /** Complete the file. A recording is written beside its path and renamed into place here. */
+  close(): Promise<void>;
+  /** Drop what was written so far. */
+  discard(): Promise<void>;
+}

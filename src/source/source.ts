@@ -1,0 +1,53 @@
+/**
+ * Contract of a source: where frames come from.
+ */
+import type { SourcePosition } from '../event/accepted-event.js';
+
+/** One serialised frame, as a source reads it. */
+export interface SourceRecord {
+  readonly position: SourcePosition;
+  /** The frame's bytes; null for a message without value, which becomes a frame fault. */
+  readonly bytes: Uint8Array | null;
+  /**
+   * When the frame became available to the stream [ms since the epoch], for sources whose frames were not
+   * created live. Undefined: the frame's own created_unix_ns is the origin of its latency.
+   */
+  readonly availableUnixMs: number | undefined;
+}
+
+/** The side of the stream that a source feeds. */
+export interface Intake {
+  /**
+   * Hand over one record.
+   *
+   * Ownership: `record.bytes` must not be written to until the record is finished. Backpressure: undefined means
+   * taken; a promise means that the stream is full, and nothing more may be offered until it resolves. It
+   * rejects when the stream has failed: the source then returns from `run`.
+   * Order: records of one partition are decided, written and finished in the order they were offered.
+   */
+  offer(record: SourceRecord): Promise<void> | undefined;
+
+  /** No further record is at hand right now: partly filled batches need not wait for more. */
+  idle(): void;
+}
+
+export interface Source {
+  /** As it appears in logs: `kafka:l1.frames`, or a path. */
+  readonly name: string;
+
+  /**
+   * Offer records until the input ends or `stop` is aborted, then resolve: no record is offered after that.
+   * Rejects when the input cannot be read on; records offered before are still finished.
+   */
+  run(intake: Intake, stop: AbortSignal): Promise<void>;
+
+  /**
+   * Acknowledgement: the record and all before it in its partition are decided, and what came of them is
+   * durable. Called in offer order within a partition, also after `run` has resolved. Must not throw; a source
+   * that commits positions does it at its own pace and never beyond this point.
+   */
+  finished(record: SourceRecord): void;
+
+  /** Commit what is finished and let go of everything. Called once, after the last `finished`. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config';
+
+// Tests import the built output (`#nae/...` is dist/): what is tested is what runs, worker threads included.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/integration/**'], testTimeout: 30_000 } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+          // One broker at a time: two cores.
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
