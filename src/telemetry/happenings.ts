@@ -1,12 +1,14 @@
 /**
  * One function per happening, so that the log line and the metric of the same thing cannot drift apart.
  */
+import type { SourcePosition } from '../event/accepted-event.js';
 import type { Logger } from './logger.js';
 import type { Metrics } from './metrics.js';
 
 export class Happenings {
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly #seen = new Map<string, number>();
 
   constructor(log: Logger, metrics: Metrics) {
     this.log = log;
@@ -25,4 +27,65 @@ export class Happenings {
   offsetCommitFailed(topic: string, reason: string): void {
     this.log.warn({ topic, reason }, 'offset commit failed; frames since the last commit may be delivered again');
   }
+
+  frameReceived(events: number): void {
+    this.metrics.framesReceived.inc();
+    this.metrics.eventsReceived.inc(events);
+    this.metrics.eventsInFlight.inc(events);
+  }
+
+  frameFault(reason: string, detail: string, position: SourcePosition): void {
+    this.metrics.framesReceived.inc();
+    this.metrics.frameFaults.inc({ reason });
+    if (this.#worthLogging(`frame ${reason}`))
+      this.log.warn({ reason, detail, ...loggable(position) }, 'frame cannot be decoded; dead-lettered');
+  }
+
+  eventFault(reason: string, detail: string, position: SourcePosition): void {
+    this.metrics.eventFaults.inc({ reason });
+    if (this.#worthLogging(`event ${reason}`))
+      this.log.warn({ reason, detail, ...loggable(position) }, 'event cannot be decided; dead-lettered');
+  }
+
+  /** A broken producer sends the same fault by the thousand: the first five are logged, then every tenfold. */
+  #worthLogging(kind: string): boolean {
+    const count = (this.#seen.get(kind) ?? 0) + 1;
+    this.#seen.set(kind, count);
+    return count <= 5 || Number.isInteger(Math.log10(count));
+  }
+
+  batchSent(cause: string, events: number): void {
+    this.metrics.batches.inc({ cause });
+    this.metrics.batchSize.observe(events);
+  }
+
+  batchScored(queueMs: number, result: { unpackMs: number; inferMs: number; decideMs: number }): void {
+    const { stageSeconds } = this.metrics;
+    stageSeconds.observe({ stage: 'queue' }, queueMs / 1000);
+    stageSeconds.observe({ stage: 'unpack' }, result.unpackMs / 1000);
+    stageSeconds.observe({ stage: 'infer' }, result.inferMs / 1000);
+    stageSeconds.observe({ stage: 'decide' }, result.decideMs / 1000);
+  }
+
+  frameDecided(latencyMs: number): void {
+    this.metrics.decisionLatency.observe(latencyMs / 1000);
+  }
+
+  frameFinished(events: number, accepted: number, faults: number): void {
+    this.metrics.eventsInFlight.dec(events);
+    this.metrics.eventsAccepted.inc(accepted);
+    this.metrics.eventsRejected.inc(events - accepted - faults);
+  }
+
+  pathAccepted(path: string, events: number): void {
+    this.metrics.pathAccepted.inc({ path }, events);
+  }
+
+  delivered(writeMs: number): void {
+    this.metrics.stageSeconds.observe({ stage: 'write' }, writeMs / 1000);
+  }
+}
+
+function loggable(position: SourcePosition): { source: string; partition: number; offset: string } {
+  return { source: position.source, partition: position.partition, offset: String(position.offset) };
 }

@@ -1,0 +1,77 @@
+/**
+ * A batch: a slot being filled with events of one encoding, and the frames they came from.
+ */
+import { bunchCrossingOf, orbitOf, type L1Frame } from '../event/frame.js';
+import { bytesPerEvent, type Encoding } from '../event/layout.js';
+import type { SlotViews } from '../score/messages.js';
+import type { FrameInFlight } from './frame-in-flight.js';
+
+/** Orbits are uint32 on the wire. */
+export const ORBIT_MAX = 0xffffffff;
+/** Written in place of the crossing of an event whose orbit is beyond the counter: no such crossing exists. */
+const NO_CROSSING = 0xffff;
+
+/** Consecutive events of one frame in a batch. */
+interface Segment {
+  readonly frame: FrameInFlight;
+  readonly firstEvent: number;
+  readonly firstRow: number;
+  readonly events: number;
+}
+
+export class Batch {
+  readonly slot: number;
+  readonly encoding: Encoding;
+  readonly views: SlotViews;
+  readonly #capacity: number;
+  readonly #segments: Segment[] = [];
+  #events = 0;
+
+  constructor(slot: number, views: SlotViews, encoding: Encoding, capacity: number) {
+    this.slot = slot;
+    this.views = views;
+    this.encoding = encoding;
+    this.#capacity = capacity;
+  }
+
+  get events(): number {
+    return this.#events;
+  }
+
+  get full(): boolean {
+    return this.#events === this.#capacity;
+  }
+
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  /** Copy as many events as fit, from `firstEvent` on, into the slot; returns how many. */
+  append(frame: FrameInFlight, wire: L1Frame, firstEvent: number): number {
+    const events = Math.min(this.#capacity - this.#events, wire.eventCount - firstEvent);
+    const size = bytesPerEvent(this.encoding);
+    this.views.objects.set(wire.objects.subarray(firstEvent * size, (firstEvent + events) * size), this.#events * size);
+    const { crossings } = this.views;
+    for (let index = 0; index < events; index++) {
+      crossings[this.#events + index] = bunchCrossingOf(wire, firstEvent + index);
+    }
+    if (wire.orbit > ORBIT_MAX - 0xffff) {
+      for (let index = 0; index < events; index++) {
+        if (orbitOf(wire, firstEvent + index) > ORBIT_MAX) crossings[this.#events + index] = NO_CROSSING;
+      }
+    }
+    this.#segments.push({ frame, firstEvent, firstRow: this.#events, events });
+    this.#events += events;
+    return events;
+  }
+
+  /** Frame and event index of ascending rows. */
+  *locate(rows: readonly number[]): Generator<{ frame: FrameInFlight; index: number; row: number }> {
+    let at = 0;
+    for (const row of rows) {
+      while (row >= this.#segments[at]!.firstRow + this.#segments[at]!.events) at++;
+      const { frame, firstEvent, firstRow } = this.#segments[at]!;
+      yield { frame, index: firstEvent + row - firstRow, row };
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * A frame between its offer and the moment its results are durable.
+ */
+import type { AcceptedEvent, DeadLetter, PathDecision } from '../event/accepted-event.js';
+import {
+  bunchCrossingOf,
+  encodeFrame,
+  labelOf,
+  objectsOf,
+  orbitOf,
+  singleEventFrame,
+  type FrameFault,
+  type L1Frame,
+} from '../event/frame.js';
+import { EVENT_FAULTS, type EventFaultReason } from '../event/hardware-words.js';
+import { CROSSINGS_PER_ORBIT, encodingName } from '../event/layout.js';
+import type { SourceRecord } from '../source/source.js';
+import { ORBIT_MAX } from './batch.js';
+
+export class FrameInFlight {
+  readonly record: SourceRecord;
+  /** The decoded frame; undefined for a frame fault. */
+  readonly wire: L1Frame | undefined;
+  /** When the frame became available [ms since the epoch]: the origin of its latency. */
+  readonly availableUnixMs: number;
+  readonly accepted: AcceptedEvent[] = [];
+  readonly deadLetters: DeadLetter[] = [];
+  /** float32 [paths, events], only where someone observes all scores. */
+  scores: Float32Array | undefined;
+  done = false;
+  /** Events not yet scored. */
+  pending: number;
+
+  constructor(record: SourceRecord, outcome: L1Frame | FrameFault, availableUnixMs: number) {
+    this.record = record;
+    this.availableUnixMs = availableUnixMs;
+    if ('reason' in outcome) {
+      this.pending = 0;
+      this.deadLetters.push({
+        kind: 'frame',
+        reason: outcome.reason,
+        detail: outcome.detail,
+        position: record.position,
+        index: undefined,
+        bytes: record.bytes ?? new Uint8Array(0),
+      });
+    } else {
+      this.wire = outcome;
+      this.pending = outcome.eventCount;
+    }
+  }
+
+  accept(index: number, paths: readonly PathDecision[]): void {
+    const wire = this.wire!;
+    this.accepted.push({
+      run: wire.run,
+      luminositySection: wire.luminositySection,
+      orbit: orbitOf(wire, index),
+      bunchCrossing: bunchCrossingOf(wire, index),
+      encoding: wire.encoding,
+      objects: objectsOf(wire, index),
+      paths,
+      position: this.record.position,
+      index,
+      label: labelOf(wire, index),
+    });
+  }
+
+  /** Record that an event cannot be decided; the others of the frame go on. */
+  fault(index: number, code: number): EventFaultReason {
+    const wire = this.wire!;
+    const crossing = bunchCrossingOf(wire, index);
+    let reason = EVENT_FAULTS[code] as EventFaultReason;
+    let detail = `event ${index} of the frame, ${encodingName(wire.encoding)}, bunch crossing ${crossing}`;
+    if (reason === 'crossing-out-of-range') {
+      if (orbitOf(wire, index) > ORBIT_MAX) {
+        reason = 'orbit-out-of-range';
+        detail = `event ${index} of the frame: expected an orbit up to ${ORBIT_MAX}, received ${orbitOf(wire, index)}`;
+      } else {
+        detail = `event ${index} of the frame: expected a bunch crossing in 1..${CROSSINGS_PER_ORBIT}, received ${crossing}`;
+      }
+    }
+    this.deadLetters.push({
+      kind: 'event',
+      reason,
+      detail,
+      position: this.record.position,
+      index,
+      bytes: encodeFrame(singleEventFrame(wire, index)),
+    });
+    return reason;
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * What the stream and its scoring workers share: the memory layout of a slot, the task and its result.
+ *
+ * A slot is one SharedArrayBuffer that holds a batch of events on its way through a worker. The stream fills
+ * objects and crossings, hands the slot over with a task, and reads scores, faults and histograms when the
+ * task's promise resolves: at any time exactly one side owns a slot, so no atomics are needed.
+ */
+import { bytesPerEvent, HW32_BYTES, type Encoding } from '../event/layout.js';
+import type { InputLayout, Quantisation } from '../model/bundle.js';
+import type { Device } from '../model/session.js';
+
+/** Score histogram: four bins per octave, read off the float's exponent and top mantissa bits. Bin 0 also holds
+ * everything below zero. */
+export const HISTOGRAM_BINS = 1024;
+const HISTOGRAM_SHIFT = 21;
+
+/** Histogram bin of a float32 score given as its bits. */
+export function histogramBin(bits: number): number {
+  return bits < 0 ? 0 : bits >> HISTOGRAM_SHIFT;
+}
+
+/** Upper edge of a histogram bin, as a score. */
+export function histogramEdge(bin: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setInt32(0, (bin + 1) << HISTOGRAM_SHIFT);
+  return view.getFloat32(0);
+}
+
+export interface SlotGeometry {
+  /** HW32 events a slot holds; PHYS32 events are three times as large, so it holds a third of them. */
+  readonly capacity: number;
+  readonly paths: number;
+}
+
+/** Typed views of a slot. Arrays per path are path after path. */
+export interface SlotViews {
+  readonly objects: Uint8Array;
+  /** uint16 per event: its bunch crossing. */
+  readonly crossings: Uint16Array;
+  /** float32 [paths, capacity]. */
+  readonly scores: Float32Array;
+  /** One code of EVENT_FAULTS per event. */
+  readonly faults: Uint8Array;
+  /** uint32 [paths, HISTOGRAM_BINS] of this batch's scores. */
+  readonly histograms: Uint32Array;
+}
+
+const ALIGNMENT_BYTES = 64;
+
+interface SlotLayout {
+  readonly objects: number;
+  readonly crossings: number;
+  readonly scores: number;
+  readonly faults: number;
+  readonly histograms: number;
+  readonly bytes: number;
+}
+
+function layoutOf({ capacity, paths }: SlotGeometry): SlotLayout {
+  let end = 0;
+  const take = (bytes: number): number => {
+    const start = end;
+    end = Math.ceil((start + bytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    return start;
+  };
+  return {
+    objects: take(capacity * HW32_BYTES),
+    crossings: take(capacity * 2),
+    scores: take(capacity * paths * 4),
+    faults: take(capacity),
+    histograms: take(HISTOGRAM_BINS * paths * 4),
+    bytes: end,
+  };
+}
+
+export function allocateSlot(geometry: SlotGeometry): SharedArrayBuffer {
+  return new SharedArrayBuffer(layoutOf(geometry).bytes);
+}
+
+export function slotViews(buffer: SharedArrayBuffer, geometry: SlotGeometry): SlotViews {
+  const { capacity, paths } = geometry;
+  const at = layoutOf(geometry);
+  return {
+    objects: new Uint8Array(buffer, at.objects, capacity * HW32_BYTES),
+    crossings: new Uint16Array(buffer, at.crossings, capacity),
+    scores: new Float32Array(buffer, at.scores, capacity * paths),
+    faults: new Uint8Array(buffer, at.faults, capacity),
+    histograms: new Uint32Array(buffer, at.histograms, HISTOGRAM_BINS * paths),
+  };
+}
+
+/** How many events of an encoding fit into a slot. */
+export function slotCapacity(geometry: SlotGeometry, encoding: Encoding): number {
+  return Math.floor((geometry.capacity * HW32_BYTES) / bytesPerEvent(encoding));
+}
+
+/** What a worker loads once, when it starts. */
+export interface WorkerSetup {
+  readonly geometry: SlotGeometry;
+  readonly slots: readonly SharedArrayBuffer[];
+  readonly models: readonly { readonly bytes: Uint8Array; readonly layout: InputLayout; readonly threshold: number }[];
+  readonly quantisation: Quantisation;
+  readonly device: Device;
+  /** Rows of every inference call: short batches are padded to it, so that an event's bits never depend on them. */
+  readonly rows: number;
+}
+
+export interface ScoreTask {
+  readonly slot: number;
+  readonly events: number;
+  readonly encoding: Encoding;
+}
+
+export interface ScoreResult {
+  /** Rows that at least one path accepted, ascending. */
+  readonly accepted: readonly number[];
+  /** Rows whose code in {@link SlotViews.faults} is not 0, ascending. */
+  readonly faulty: readonly number[];
+  readonly unpackMs: number;
+  readonly inferMs: number;
+  readonly decideMs: number;
+}
