@@ -33,7 +33,7 @@ const manifestSchema = z.looseObject({
   sha256,
   input_layout: z.enum(INPUT_LAYOUTS),
   score: z.string(),
-  architecture: z.string(),
+  architecture: z.union([z.string(), z.record(z.string(), z.unknown())]),
   parameters: z.int().nonnegative(),
   flop_per_event: z.number().nonnegative(),
   training: z.record(z.string(), z.unknown()),

@@ -56,9 +56,13 @@ export class ModelSession {
         logSeverityLevel: 3,
       });
     } catch (error) {
-      throw new TriggerError('SCORING_FAILED', `the model does not load on ${deviceName(device)}: ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw new TriggerError(
+        'SCORING_FAILED',
+        `the model does not load on ${deviceName(device)}: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
     try {
       checkSignature(session, layout);

@@ -1,0 +1,186 @@
+/**
+ * Every option, once: its type, default, unit and description. The command line, the configuration file, their
+ * validation and the help texts all come from this table.
+ */
+import { z } from 'zod';
+
+import { LOG_LEVELS } from '../telemetry/logger.js';
+
+const count = z.coerce.number().int().positive();
+const positive = z.coerce.number().positive();
+const text = z.string().min(1);
+/** Options that may be given several times; one value is a list of one. */
+const list = <T extends z.ZodType>(item: T) =>
+  z.preprocess((value) => (value === undefined || Array.isArray(value) ? value : [value]), z.array(item).min(1));
+const flag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean());
+const rate = z.coerce.number().gt(0).lte(1);
+
+interface OptionSpec<T extends z.ZodType> {
+  readonly schema: T;
+  /** Placeholder of the value in the help text; absent for switches. */
+  readonly value?: string;
+  readonly repeatable?: true;
+  readonly help: string;
+}
+
+function option<T extends z.ZodType>(spec: OptionSpec<T>): OptionSpec<T> {
+  return spec;
+}
+
+export const OPTIONS = {
+  source: option({ schema: text, value: 'S', help: 'input: kafka:TOPIC or the path of a recording' }),
+  sink: option({
+    schema: text,
+    value: 'S',
+    help: 'accepted events: kafka:TOPIC or the path of a recording (.l1f, .l1f.zst)',
+  }),
+  model: option({
+    schema: list(text).optional(),
+    value: 'BUNDLE',
+    repeatable: true,
+    help: 'model bundle: a folder, or the name of a shipped one (default nae-events-m); repeatable, one path each',
+  }),
+  targetRate: option({
+    schema: rate.optional(),
+    value: 'R',
+    help: 'cut at the calibrated threshold that keeps this fraction of the background (default 1e-5)',
+  }),
+  threshold: option({
+    schema: list(z.coerce.number()).optional(),
+    value: 'X',
+    repeatable: true,
+    help: 'cut at this score instead; once for all models, or once per model in their order',
+  }),
+  to: option({ schema: text, value: 'S', help: 'where to replay to: kafka:TOPIC' }),
+  pace: option({
+    schema: z.enum(['max', 'lhc']).default('max'),
+    value: 'P',
+    help: 'max: as fast as it goes; lhc: at the spacing of the bunch crossings',
+  }),
+  speed: option({ schema: positive.default(1), value: 'F', help: 'factor on the pace lhc' }),
+  loop: option({ schema: count.default(1), value: 'N', help: 'how often the recording is replayed' }),
+  run: option({
+    schema: z.coerce.number().int().nonnegative().max(0xffffffff).optional(),
+    value: 'N',
+    help: 'run number for recordings that have none (default 1), or to replay under',
+  }),
+  background: option({ schema: text, value: 'REC', help: 'background recording' }),
+  signal: option({
+    schema: list(z.string().regex(/^[^=]+=.+$/, 'expected NAME=RECORDING')).optional(),
+    value: 'NAME=REC',
+    repeatable: true,
+    help: 'signal recording and what to call it; repeatable',
+  }),
+  targetRates: option({
+    schema: list(rate).default([1e-2, 1e-3, 1e-4, 1e-5]),
+    value: 'R',
+    repeatable: true,
+    help: 'background efficiency to calibrate; repeatable',
+  }),
+  encoding: option({
+    schema: z.enum(['HW32', 'PHYS32']).optional(),
+    value: 'E',
+    help: 'encoding of the output (default: HW32, or as it is where the input has frames)',
+  }),
+  frameEvents: option({
+    schema: count.max(65536).default(4096),
+    value: 'N',
+    help: 'events per frame, where frames are made here',
+  }),
+  brokers: option({
+    schema: z.preprocess((value) => (typeof value === 'string' ? value.split(',') : value), z.array(text)).optional(),
+    value: 'HOST:PORT,...',
+    help: 'Kafka brokers (default: the environment variable KAFKA_BROKERS)',
+  }),
+  group: option({ schema: text.default('nae-trigger'), value: 'ID', help: 'consumer group' }),
+  deadLetter: option({
+    schema: text.default('l1.dead-letter'),
+    value: 'TOPIC',
+    help: 'topic for frames and events that cannot be decided',
+  }),
+  partitions: option({ schema: count.default(4), value: 'N', help: 'partitions of topics that are created' }),
+  stopAtEnd: option({ schema: flag.default(false), help: 'end where the topic ends now, instead of waiting for more' }),
+  tls: option({ schema: flag.default(false), help: 'connect to the brokers with TLS' }),
+  tlsCa: option({ schema: text.optional(), value: 'FILE', help: 'certificate authority of the brokers (PEM)' }),
+  saslMechanism: option({
+    schema: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).optional(),
+    value: 'M',
+    help: 'SASL mechanism; user and password come from KAFKA_USERNAME and KAFKA_PASSWORD',
+  }),
+  workers: option({ schema: count.max(256).optional(), value: 'N', help: 'scoring workers (default: one per core)' }),
+  device: option({
+    schema: z
+      .string()
+      .regex(/^(cpu|auto|cuda(:\d+)?)$/, 'expected cpu, auto, cuda or cuda:N')
+      .default('auto'),
+    value: 'D',
+    help: 'cpu, cuda[:N], or auto: CUDA where it works, else the CPU',
+  }),
+  quantise: option({
+    schema: z.enum(['hw32', 'none']).default('hw32'),
+    value: 'Q',
+    help: 'grid that PHYS32 and HDF5 input is rounded to; none is for studies',
+  }),
+  batchEvents: option({ schema: count.max(1 << 20).default(8192), value: 'N', help: 'events of a batch at most' }),
+  inferenceRows: option({
+    schema: count.multipleOf(64).max(65536).default(1024),
+    value: 'N',
+    help: 'rows of one inference call, a multiple of 64',
+  }),
+  maxBatchDelayUs: option({
+    schema: z.coerce.number().nonnegative().default(1000),
+    value: 'US',
+    help: 'how long a partly filled batch waits for more events [us]',
+  }),
+  maxFrameBytes: option({
+    schema: count.default(16 * 1024 * 1024),
+    value: 'B',
+    help: 'largest frame accepted [bytes]',
+  }),
+  maxInFlightBytes: option({
+    schema: count.default(64 * 1024 * 1024),
+    value: 'B',
+    help: 'frames held for their results [bytes]',
+  }),
+  inputRateHz: option({
+    schema: positive.optional(),
+    value: 'HZ',
+    help: 'rate of the input events, to state accepted rates in Hz',
+  }),
+  httpPort: option({
+    schema: z.coerce.number().int().min(0).max(65535).default(0),
+    value: 'PORT',
+    help: 'loopback port of /metrics and /healthz; 0 picks a free one',
+  }),
+  overwrite: option({ schema: flag.default(false), help: 'replace output files that exist' }),
+  recording: option({ schema: text.optional(), value: 'REC', help: 'recording to show (default: the shipped sample)' }),
+  stay: option({
+    schema: flag.default(false),
+    help: 'keep pipeline and pages up, looping the recording, until Ctrl-C',
+  }),
+  broker: option({
+    schema: z.enum(['auto', 'none']).default('auto'),
+    value: 'B',
+    help: 'auto: start a local broker where none is given; none: run without Kafka',
+  }),
+  scores: option({
+    schema: text.optional(),
+    value: 'FILE.npy',
+    help: 'write the scores of all events, in input order, as float32',
+  }),
+  json: option({ schema: text.optional(), value: 'FILE', help: 'write the result as JSON (- for stdout)' }),
+  config: option({ schema: text.optional(), value: 'FILE.yaml', help: 'options from a file, under the same names' }),
+  logLevel: option({ schema: z.enum(LOG_LEVELS).default('info'), value: 'L', help: LOG_LEVELS.join(', ') }),
+} as const;
+
+export type OptionName = keyof typeof OPTIONS;
+
+/** The validated options of a verb that takes `Names`. */
+export type Settings<Names extends OptionName> = {
+  readonly [Name in Names]: z.infer<(typeof OPTIONS)[Name]['schema']>;
+};
+
+/** `maxBatchDelayUs` on the command line and in configuration files: `max-batch-delay-us`. */
+export function flagName(name: OptionName): string {
+  return name === 'targetRates' ? 'target-rate' : name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
