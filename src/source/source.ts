@@ -13,6 +13,8 @@ export interface SourceRecord {
    * created live. Undefined: the frame's own created_unix_ns is the origin of its latency.
    */
   readonly availableUnixMs: number | undefined;
+  /** The generated parton event of each event, where a recording knows it (see recording/recording.ts). */
+  readonly sourceGroups?: Float64Array | undefined;
 }
 
 /** The side of the stream that a source feeds. */

@@ -7,7 +7,7 @@ import type { Registry } from 'prom-client';
 export interface ScoreBins {
   readonly path: string;
   /** Counts per bin. */
-  counts(): Float64Array;
+  readonly counts: () => Float64Array;
 }
 
 /** Buckets end at powers of two: 2^-20 (about 1e-6) to 2^20. */

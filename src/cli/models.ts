@@ -1,0 +1,111 @@
+/**
+ * From options to loaded models: bundles found, checked and given a threshold, a device chosen.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { flagName, type Settings } from '../config/options.js';
+import { calibratedThreshold } from '../decide/threshold.js';
+import { messageOf, TriggerError } from '../errors.js';
+import { bundleName, loadBundle, type Bundle } from '../model/bundle.js';
+import { checkParity } from '../model/parity.js';
+import type { Device } from '../model/session.js';
+import { ScorePool, type Path } from '../score/score-pool.js';
+import type { Logger } from '../telemetry/logger.js';
+
+/** The package's own folder: the checkout. */
+export const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const SHIPPED_BUNDLES = join(PACKAGE_ROOT, 'models', 'bundles');
+const DEFAULT_MODEL = 'nae-events-m';
+const DEFAULT_TARGET_RATE = 1e-5;
+
+type ScoringSettings = Settings<'workers' | 'device' | 'quantise' | 'batchEvents' | 'inferenceRows'>;
+type CutSettings = Settings<'model' | 'targetRate' | 'threshold'>;
+
+/** Load a bundle by folder, or by the name of a shipped one. */
+export async function openBundle(nameOrFolder: string): Promise<Bundle> {
+  if (existsSync(join(nameOrFolder, 'manifest.json'))) return loadBundle(nameOrFolder);
+  const shipped = join(SHIPPED_BUNDLES, nameOrFolder);
+  if (/^[\w.-]+$/.test(nameOrFolder) && existsSync(join(shipped, 'manifest.json'))) return loadBundle(shipped);
+  const names = existsSync(SHIPPED_BUNDLES) ? readdirSync(SHIPPED_BUNDLES).sort().join(', ') : 'none';
+  throw new TriggerError(
+    'USAGE',
+    `--model ${nameOrFolder}: expected a folder with a manifest.json or one of the shipped bundles: ${names}`,
+  );
+}
+
+/** The paths of a run: every model with its threshold. */
+export async function openPaths(settings: CutSettings & Settings<'quantise'>): Promise<Path[]> {
+  const { threshold, targetRate } = settings;
+  const models = settings.model ?? [DEFAULT_MODEL];
+  if (threshold !== undefined && targetRate !== undefined) {
+    throw new TriggerError('USAGE', '--threshold and --target-rate exclude each other');
+  }
+  if (threshold !== undefined && threshold.length !== 1 && threshold.length !== models.length) {
+    throw new TriggerError(
+      'USAGE',
+      `--threshold: expected one for all models or ${models.length}, received ${threshold.length}`,
+    );
+  }
+  const bundles: Bundle[] = [];
+  for (const model of models) bundles.push(await openBundle(model));
+  const names = bundles.map(({ directory }) => bundleName(directory));
+  return bundles.map((bundle, at) => ({
+    // Two bundles of one name stay apart by their place.
+    name: names.indexOf(names[at]!) === names.lastIndexOf(names[at]!) ? names[at]! : `${names[at]!}#${at + 1}`,
+    bundle,
+    threshold:
+      threshold === undefined
+        ? calibratedThreshold(bundle, targetRate ?? DEFAULT_TARGET_RATE, settings.quantise).threshold
+        : Math.fround(threshold[at] ?? threshold[0]!),
+  }));
+}
+
+/** One path that accepts nothing: for scoring alone. */
+export async function openForScoring(model: readonly string[] | undefined): Promise<Path> {
+  if (model?.length !== 1) {
+    throw new TriggerError('USAGE', `--model: expected one bundle, received ${model?.length ?? 0}`);
+  }
+  const bundle = await openBundle(model[0]!);
+  return { name: bundleName(bundle.directory), bundle, threshold: Infinity };
+}
+
+/** Choose the device, check every bundle's parity set on it, and start the workers. */
+export async function openPool(paths: readonly Path[], settings: ScoringSettings, log: Logger): Promise<ScorePool> {
+  const device = await chooseDevice(paths, settings.device, log);
+  return ScorePool.start({
+    paths,
+    device,
+    workers: settings.workers ?? availableParallelism(),
+    quantisation: settings.quantise,
+    batchEvents: settings.batchEvents,
+    inferenceRows: settings.inferenceRows,
+  });
+}
+
+/** The device of `--device`. `auto` tries CUDA and falls back to the CPU, saying so once. */
+async function chooseDevice(paths: readonly Path[], wanted: string, log: Logger): Promise<Device> {
+  if (wanted !== 'cpu') {
+    const cuda: Device = { kind: 'cuda', id: Number(wanted.split(':')[1] ?? 0) };
+    try {
+      await checkAll(paths, cuda);
+      log.info({ device: `cuda:${cuda.id}` }, 'scoring on CUDA');
+      return cuda;
+    } catch (error) {
+      if (!(error instanceof TriggerError) || error.code !== 'SCORING_FAILED') throw error;
+      if (wanted !== 'auto') {
+        throw new TriggerError('USAGE', `--${flagName('device')} ${wanted}: ${messageOf(error)}`, { cause: error });
+      }
+      log.info({ reason: messageOf(error).split('\n')[0] }, 'no usable CUDA device; scoring on the CPU');
+    }
+  }
+  const cpu: Device = { kind: 'cpu' };
+  await checkAll(paths, cpu);
+  return cpu;
+}
+
+async function checkAll(paths: readonly Path[], device: Device): Promise<void> {
+  for (const { bundle } of paths) await checkParity(bundle, device);
+}

@@ -1,0 +1,34 @@
+/**
+ * `convert`: between recording formats, encodings and frame sizes.
+ */
+import { convertRecording } from '../../recording/convert.js';
+import { grouped, report } from '../result.js';
+import { progressOf } from '../progress.js';
+import { COMMON_OPTIONS, defineVerb } from '../verb.js';
+
+export const convertVerb = defineVerb({
+  name: 'convert',
+  summary: 'convert between recording formats (.l1f, .l1f.zst, .h5), encodings and frame sizes',
+  arguments: ['FROM', 'TO'],
+  options: [...COMMON_OPTIONS, 'encoding', 'frameEvents', 'run', 'overwrite'],
+  async run(settings, [from = '', to = ''], { stop }) {
+    let state = { done: 0, total: 1 };
+    const progress = progressOf('convert', () => state);
+    try {
+      const result = await convertRecording(from, to, {
+        encoding: settings.encoding,
+        eventsPerFrame: settings.frameEvents,
+        run: settings.run,
+        overwrite: settings.overwrite,
+        stop,
+        onProgress: (done, total) => {
+          state = { done, total };
+        },
+      });
+      progress.stop();
+      await report(settings.json, result, `${to}: ${grouped(result.events)} events in ${grouped(result.frames)} frames`);
+    } finally {
+      progress.stop();
+    }
+  },
+});
