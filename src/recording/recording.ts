@@ -47,10 +47,22 @@ export interface RecordingReader {
 
 export interface RecordingWriter {
   readonly path: string;
-  /** Append a frame; resolves when more may be written. The frame's bytes may be reused after that. */
-  write(frame: L1Frame): Promise<void>;
-  /** Complete the file. A recording is written beside its path and renamed into place here. */
+  /**
+   * Append a frame; resolves when more may be written. The frame's bytes may be reused after that.
+   *
+   * @param sourceGroups - the generated parton event of each event; only HDF5 has a place for it, the native
+   *   formats drop it
+   */
+  write(frame: L1Frame, sourceGroups?: Float64Array): Promise<void>;
+  /** Hand everything written so far to the operating system: it survives the end of this process. */
+  flush(): Promise<void>;
+  /** Complete the file: synced to the disk, and renamed from {@link partialPath} to its path. */
   close(): Promise<void>;
   /** Drop what was written so far. */
   discard(): Promise<void>;
+}
+
+/** Where a recording lies until its writer is closed. */
+export function partialPath(path: string): string {
+  return `${path}.partial`;
 }
