@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 
+import { unixMs } from '../telemetry/clock.js';
 import type { RecordedFrame, RecordingReader } from '../recording/recording.js';
 import type { Intake, Source, SourceRecord } from './source.js';
 
@@ -37,11 +38,12 @@ export class RecordingSource implements Source {
     }
   }
 
-  #record({ number, bytes }: RecordedFrame): SourceRecord {
+  #record({ number, bytes, sourceGroups }: RecordedFrame): SourceRecord {
     return {
       position: { source: this.#sourceName, partition: 0, offset: BigInt(number) },
       bytes,
-      availableUnixMs: performance.timeOrigin + performance.now(),
+      availableUnixMs: unixMs(),
+      sourceGroups,
     };
   }
 
