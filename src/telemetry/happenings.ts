@@ -20,6 +20,11 @@ export class Happenings {
     this.log.info({ topic, partitions }, 'partitions assigned');
   }
 
+  consumerRevoked(topic: string, partitions: readonly number[]): void {
+    for (const partition of partitions) this.metrics.consumerLag.remove({ topic, partition: String(partition) });
+    this.log.info({ topic, partitions }, 'partitions revoked');
+  }
+
   consumerLag(topic: string, partition: number, frames: number): void {
     this.metrics.consumerLag.set({ topic, partition: String(partition) }, frames);
   }

@@ -1,0 +1,107 @@
+/**
+ * How every part of the product reaches a Kafka cluster: one place for connection settings, logging and errors.
+ */
+import { Kafka, logLevel, type Admin, type KafkaConfig, type LogEntry } from 'kafkajs';
+
+import { messageOf, TriggerError } from '../errors.js';
+import type { Logger } from '../telemetry/logger.js';
+import { repairRequestQueue } from './request-queue-repair.js';
+
+export interface KafkaConnection {
+  /** `host:port` of one or several brokers of the cluster. */
+  readonly brokers: readonly string[];
+  /** Name of this client in the brokers' logs and quotas. Default: `nae-trigger`. */
+  readonly clientId?: string;
+  /** TLS: true for the system's certificate authorities, or Node's TLS options. Default: plain text. */
+  readonly tls?: Exclude<KafkaConfig['ssl'], undefined>;
+  readonly sasl?: Exclude<KafkaConfig['sasl'], undefined>;
+}
+
+/** How long a first answer of the cluster is waited for [ms]. */
+export const FIRST_CONTACT_MS = 10_000;
+
+/** A kafkajs client. Connects to nothing by itself. */
+export function createKafka(connection: KafkaConnection, log: Logger): Kafka {
+  if (connection.brokers.length === 0) throw new TriggerError('USAGE', 'no Kafka broker given, expected host:port');
+  repairRequestQueue();
+  return new Kafka({
+    brokers: [...connection.brokers],
+    clientId: connection.clientId ?? 'nae-trigger',
+    connectionTimeout: 3_000,
+    // All of it set here: kafkajs takes other defaults where NODE_ENV is "test".
+    retry: { initialRetryTime: 200, maxRetryTime: 5_000, multiplier: 2, factor: 0.2, retries: 8 },
+    logLevel: logLevel.INFO,
+    logCreator: () => (entry) => {
+      forwardLog(log, entry);
+    },
+    ...(connection.tls === undefined ? {} : { ssl: connection.tls }),
+    ...(connection.sasl === undefined ? {} : { sasl: connection.sasl }),
+  });
+}
+
+/**
+ * kafkajs reports as errors what it then retries; what it gives up on is thrown, and logged where that is handled.
+ * Its single connections and requests fail routinely (leader elections), its own progress is of use to nobody
+ * but who debugs.
+ */
+function forwardLog(log: Logger, { namespace, level, log: entry }: LogEntry): void {
+  const routine = level >= logLevel.INFO || namespace === 'Connection' || namespace === 'Cluster';
+  const { message, ...details } = entry;
+  log[routine ? 'debug' : 'warn'](
+    { kafka: namespace, ...details, timestamp: undefined, logger: undefined, stack: undefined },
+    message,
+  );
+}
+
+/**
+ * Connect an admin client.
+ *
+ * @throws TriggerError BROKER_FAILED, naming the brokers, where none answers within {@link FIRST_CONTACT_MS}.
+ */
+export async function connectAdmin(kafka: Kafka, connection: KafkaConnection): Promise<Admin> {
+  const admin = kafka.admin();
+  const attempt = admin.connect();
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`no answer within ${FIRST_CONTACT_MS / 1000} s`));
+    }, FIRST_CONTACT_MS);
+  });
+  try {
+    await Promise.race([attempt, deadline]);
+    return admin;
+  } catch (error) {
+    attempt.catch(() => undefined).finally(() => void admin.disconnect().catch(() => undefined));
+    throw brokerError(`cannot reach Kafka at ${connection.brokers.join(', ')}`, error, true);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A kafkajs error as one of ours. */
+export function brokerError(what: string, cause: unknown, retryable = isRetriable(cause)): TriggerError {
+  if (cause instanceof TriggerError) return cause;
+  return new TriggerError('BROKER_FAILED', `${what}: ${messageOf(cause)}`, { cause, retryable });
+}
+
+/** Whether kafkajs holds an error to be passing. */
+export function isRetriable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { retriable } = error as Error & { retriable?: boolean };
+  return retriable === true || error.name === 'KafkaJSNumberOfRetriesExceeded';
+}
+
+/** The protocol's name of an error (`MESSAGE_TOO_LARGE`), looked up through its causes. */
+export function protocolErrorType(error: unknown): string | undefined {
+  for (let depth = 0, current = error; depth < 8 && current instanceof Error; depth++) {
+    const { type } = current as Error & { type?: unknown };
+    if (typeof type === 'string') return type;
+    current = current.cause;
+  }
+  return undefined;
+}
+
+/** Bytes as kafkajs takes them: the same memory, not a copy. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,191 @@
+/**
+ * Accepted events and dead letters to two Kafka topics. At least once: a request that is tried again may leave an
+ * event twice, with the same source position.
+ *
+ * Accepted events: key `run/orbit`, value a serialised `AcceptedEvent`, header `content-type`.
+ * Dead letters: key the source's partition (`topic/partition`), value the bytes as received, or the event as a
+ * serialised frame of one; headers `reason`, `detail`, `kind` (`frame` or `event`), `source`, `partition`, `offset`
+ * and, of events, `index`.
+ *
+ * kafkajs' idempotent producer is not used: after a request of which one partition failed for good it takes back the
+ * sequence numbers of all, so that the next records to the others pass for repetitions and are dropped.
+ */
+import { Partitioners, type Message, type Producer } from 'kafkajs';
+
+import { messageOf, TriggerError } from '../errors.js';
+import { encodeAcceptedEvent, type AcceptedEvent, type DeadLetter } from '../event/accepted-event.js';
+import { DEFAULT_FRAME_LIMITS } from '../event/frame.js';
+import { asBuffer, brokerError, connectAdmin, createKafka, isRetriable, protocolErrorType } from '../kafka/client.js';
+import type { KafkaConnection } from '../kafka/client.js';
+import { createMissingTopics, requireTopics } from '../kafka/topics.js';
+import type { Logger } from '../telemetry/logger.js';
+import type { Delivery, Sink } from './sink.js';
+
+export interface KafkaSinkOptions {
+  readonly connection: KafkaConnection;
+  readonly topic: string;
+  readonly deadLetterTopic: string;
+  readonly log: Logger;
+  /** Partitions of a topic that is missing and gets created; 0 creates none. Default: 1. */
+  readonly createWithPartitions?: number;
+  /**
+   * Most that one request carries [bytes], except for a single message that is larger. Default: 900 000, below the
+   * 1 048 588 that brokers take unless told otherwise.
+   */
+  readonly maxRequestBytes?: number;
+}
+
+/** Content type of accepted events. */
+export const ACCEPTED_CONTENT_TYPE = 'application/x-protobuf; messageType="l1trigger.v1.AcceptedEvent"';
+
+/** Kafka's framing of one record with its headers, at most; keys and headers are counted by themselves. */
+const RECORD_OVERHEAD_BYTES = 64;
+
+/** A dead letter holds a whole frame and its headers. */
+const LARGEST_DEAD_LETTER_BYTES = DEFAULT_FRAME_LIMITS.maxFrameBytes + 64 * 1024;
+
+interface Outgoing {
+  readonly topic: string;
+  readonly message: Message;
+  readonly sizeBytes: number;
+  /** What it is and where it came from, for errors. */
+  describe(): string;
+}
+
+/**
+ * A sink that is connected and has its topics.
+ *
+ * @throws TriggerError BROKER_FAILED where the cluster cannot be reached, or the topics neither exist nor get created.
+ */
+export async function openKafkaSink(options: KafkaSinkOptions): Promise<Sink> {
+  const { connection, topic, deadLetterTopic, log, createWithPartitions: partitions = 1 } = options;
+  const kafka = createKafka(connection, log);
+  const admin = await connectAdmin(kafka, connection);
+  try {
+    if (partitions === 0) await requireTopics(admin, [topic, deadLetterTopic], 'and none may be created');
+    else {
+      await createMissingTopics(admin, [
+        { topic, partitions },
+        {
+          topic: deadLetterTopic,
+          partitions,
+          settings: { 'max.message.bytes': String(LARGEST_DEAD_LETTER_BYTES) },
+        },
+      ]);
+    }
+  } finally {
+    await admin.disconnect();
+  }
+  const producer = kafka.producer({
+    allowAutoTopicCreation: false,
+    createPartitioner: Partitioners.DefaultPartitioner,
+  });
+  try {
+    await producer.connect();
+  } catch (error) {
+    throw brokerError(`cannot write to ${connection.brokers.join(', ')}`, error);
+  }
+  return new KafkaSink(options, producer);
+}
+
+class KafkaSink implements Sink {
+  readonly name: string;
+  readonly #options: KafkaSinkOptions;
+  readonly #producer: Producer;
+
+  constructor(options: KafkaSinkOptions, producer: Producer) {
+    this.name = `kafka:${options.topic}`;
+    this.#options = options;
+    this.#producer = producer;
+  }
+
+  async write({ accepted, deadLetters }: Delivery): Promise<void> {
+    const { topic, deadLetterTopic, maxRequestBytes = 900_000 } = this.#options;
+    const outgoing = [
+      ...accepted.map((event) => acceptedMessage(topic, event)),
+      ...deadLetters.map((letter) => deadLetterMessage(deadLetterTopic, letter)),
+    ];
+    for (const request of inRequests(outgoing, maxRequestBytes)) await this.#send(request);
+  }
+
+  async close(): Promise<void> {
+    await this.#producer.disconnect();
+  }
+
+  async #send(request: readonly Outgoing[]): Promise<void> {
+    const topicMessages = [this.#options.topic, this.#options.deadLetterTopic].flatMap((topic) => {
+      const messages = request.filter((outgoing) => outgoing.topic === topic).map(({ message }) => message);
+      return messages.length === 0 ? [] : [{ topic, messages }];
+    });
+    try {
+      await this.#producer.sendBatch({ acks: -1, topicMessages });
+    } catch (error) {
+      throw this.#writeError(request, error);
+    }
+  }
+
+  #writeError(request: readonly Outgoing[], cause: unknown): TriggerError {
+    const largest = request.reduce((one, other) => (other.sizeBytes > one.sizeBytes ? other : one));
+    const message =
+      protocolErrorType(cause) === 'MESSAGE_TOO_LARGE'
+        ? `${largest.topic} takes no message of ${largest.sizeBytes} bytes: ${largest.describe()}; ` +
+          `raise the topic's max.message.bytes`
+        : `cannot write ${request.length} messages to ${this.name}, first ${request[0]!.describe()}: ${messageOf(cause)}`;
+    return new TriggerError('SINK_FAILED', message, { cause, retryable: isRetriable(cause) });
+  }
+}
+
+function acceptedMessage(topic: string, event: AcceptedEvent): Outgoing {
+  const value = asBuffer(encodeAcceptedEvent(event));
+  const message = { key: `${event.run}/${event.orbit}`, value, headers: { 'content-type': ACCEPTED_CONTENT_TYPE } };
+  return {
+    topic,
+    message,
+    sizeBytes: sizeOf(message),
+    describe: () => `the accepted event of run ${event.run}, orbit ${event.orbit}, crossing ${event.bunchCrossing}`,
+  };
+}
+
+function deadLetterMessage(topic: string, letter: DeadLetter): Outgoing {
+  const { source, partition, offset } = letter.position;
+  const message = {
+    key: `${source}/${partition}`,
+    value: asBuffer(letter.bytes),
+    headers: {
+      reason: letter.reason,
+      detail: letter.detail,
+      kind: letter.kind,
+      source,
+      partition: String(partition),
+      offset: String(offset),
+      ...(letter.index === undefined ? {} : { index: String(letter.index) }),
+    },
+  };
+  return {
+    topic,
+    message,
+    sizeBytes: sizeOf(message),
+    describe: () => `the dead letter (${letter.reason}) of ${source}, partition ${partition}, offset ${offset}`,
+  };
+}
+
+function sizeOf(message: { key: string; value: Buffer; headers: Readonly<Record<string, string>> }): number {
+  let bytes = RECORD_OVERHEAD_BYTES + Buffer.byteLength(message.key) + message.value.length;
+  for (const [name, value] of Object.entries(message.headers)) bytes += name.length + Buffer.byteLength(value) + 4;
+  return bytes;
+}
+
+/** Cut into requests of bounded size, in order; what is larger goes alone. */
+function inRequests(outgoing: readonly Outgoing[], maxBytes: number): Outgoing[][] {
+  const requests: Outgoing[][] = [];
+  let bytes = Infinity;
+  for (const next of outgoing) {
+    if (bytes + next.sizeBytes > maxBytes) {
+      requests.push([]);
+      bytes = 0;
+    }
+    requests.at(-1)!.push(next);
+    bytes += next.sizeBytes;
+  }
+  return requests;
+}
