@@ -26,14 +26,11 @@ def render(manifest: dict[str, Any], measured: str | None) -> str:
         f"{'to the end' if phase['completed'] else 'ended early, last healthy weights kept'} |"
         for phase in training["phases"]
     )
-    generated = "\n".join(
-        f"- `{name}`: {f'`{value}`' if isinstance(value, str) else value}"
-        for name, value in dataset["attributes"].items()
-    )
+    origin = "\n".join(f"- {name}: `{value}`" for name, value in dataset["made_by"].items())
     name = manifest["name"]
     return f"""# {name} {manifest["version"]}
 
-{_kind(training)} on the {"57 numbers of one L1 event"}: {" - ".join(map(str, manifest["architecture"]["widths"]))},
+{_kind(training)} on the 57 numbers of one L1 event: {" - ".join(map(str, manifest["architecture"]["widths"]))},
 latent space on the unit sphere, {manifest["parameters"]} parameters, {manifest["flop_per_event"]} FLOP per event
 (twice the multiply-adds of the graph's matrix products). Input layout `{manifest["input_layout"]}`.
 Score: {manifest["score"]}.
@@ -41,8 +38,8 @@ Score: {manifest["score"]}.
 ## Trained on
 
 {dataset["training_events"]} background events of `{dataset["file"]}` (sha256 `{dataset["sha256"]}`):
-{", ".join(dataset["background_processes"])}. {dataset["validation_events"]} more served to watch the training. No signal
-event was used. Simulation only: thresholds and efficiencies do not carry over to a detector without a new
+{", ".join(dataset["background_processes"])}. {dataset["validation_events"]} more served to watch the training. No
+signal event was used. Simulation only: thresholds and efficiencies do not carry over to a detector without a new
 calibration, and a new training is advised.
 
 | phase | steps | seconds | ran |
@@ -62,7 +59,7 @@ Device: {training["device"]}; seed {training["seed"]}.
 
 The same file, seed, versions and processor type give the same bytes. The recording says how it was made:
 
-{generated or "- nothing (no attributes)"}
+{origin or "- nothing"}
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -36,11 +37,11 @@ class Graph:
         self._shapes[name] = array.shape
         return name
 
-    def add(self, operator: str, *inputs: str, **attributes: object) -> str:
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output and return the output's name."""
         return self.add_many(operator, inputs, 1, **attributes)[0]
 
-    def add_many(self, operator: str, inputs: Sequence[str], outputs: int, **attributes: object) -> list[str]:
+    def add_many(self, operator: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> list[str]:
         """Add a node with several outputs and return their names."""
         stem = f"{operator.lower()}_{len(self._nodes)}"
         names = [stem] if outputs == 1 else [f"{stem}_{number}" for number in range(outputs)]
@@ -61,7 +62,7 @@ class Graph:
 
     @property
     def flop_per_event(self) -> int:
-        """Twice the multiply-adds of every matrix product in the graph, the score's included; elementwise work is not counted."""
+        """Twice the multiply-adds of every matrix product in the graph, the score's included; nothing elementwise."""
         return 2 * self._matrix_products
 
     def weighted_sum(self, values: str, weights: ArrayLike) -> str:

@@ -18,9 +18,10 @@ _WIDTH = 3 * layout.OBJECTS
 
 
 def inputs(background: NDArray[np.int16], seed: int = 0) -> NDArray[np.int16]:
-    """Codes (n, 57), n >= 256 for 128 background events or more: background, altered background, random words, extremes.
+    """Codes (n, 57), n >= 256 for 128 background events or more.
 
-    Altered events (momenta scaled up, leptons from two events, objects in reversed slots) stand for signals.
+    Background, altered background, random words, extremes. Altered events (momenta scaled up, leptons from two
+    events, objects in reversed slots) stand for signals.
     """
     rng = np.random.default_rng(seed)
     events = background.reshape(-1, 3, layout.OBJECTS)
@@ -39,7 +40,7 @@ def random_words(rng: np.random.Generator, count: int) -> NDArray[np.int16]:
     shape = (count, layout.OBJECTS)
     codes = np.stack(
         [
-            rng.integers(0, layout.PT_CODE_MAX + 1, shape),
+            rng.integers(1, layout.PT_CODE_MAX + 1, shape),
             rng.integers(-layout.ETA_CODE_MAX, layout.ETA_CODE_MAX + 1, shape),
             rng.integers(layout.PHI_CODE_MIN, layout.PHI_CODE_MAX + 1, shape),
         ],

@@ -56,7 +56,7 @@ class Autoencoder:
     def score(self, params: Params, features: jax.Array) -> jax.Array:
         """Weighted mean squared error of the reconstruction, (N,)."""
         error = self.decode(params, self.encode(params, features)) - features
-        return error**2 @ self.error_weights.column().astype(np.float32)
+        return jnp.dot(error**2, self.error_weights.column().astype(np.float32))
 
     def write(self, graph: Graph, params: Params) -> str:
         """Add the score to ``graph``, with the feature scales folded into the first and last layer and the weights."""
@@ -87,4 +87,4 @@ def _dense(layers: Params, values: jax.Array) -> jax.Array:
     for kernel, bias in layers[:-1]:
         values = jax.nn.relu(values @ kernel + bias)
     kernel, bias = layers[-1]
-    return values @ kernel + bias
+    return jnp.dot(values, kernel) + bias

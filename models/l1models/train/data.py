@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from l1models import hdf5
 from l1models.errors import InputRefused
 
+# Attributes of a generated recording that are enough to make it again.
+_ORIGIN = ("command", "seed", "code")
+
 
 @dataclass(frozen=True)
 class Background:
@@ -54,7 +57,7 @@ def read_background(path: Path, validation_events: int, events: int | None = Non
         "background_processes": [name for name, flag in zip(described.process_names, flags, strict=True) if flag],
         "training_events": int(np.sum(~held)),
         "validation_events": int(np.sum(held)),
-        "attributes": attributes(path),
+        "made_by": made_by(path),
     }
     return Background(codes[~held], codes[held], provenance)
 
@@ -65,15 +68,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def attributes(path: Path) -> dict[str, Any]:
-    """The file's own attributes (how it was generated), as plain values."""
+def made_by(path: Path) -> dict[str, str]:
+    """How the recording says it was made: those of `_ORIGIN` among its attributes; empty for files from elsewhere."""
     with h5py.File(path, "r") as file:
-        return {name: _plain(value) for name, value in file.attrs.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, np.ndarray):
-        return [_plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
+        found = {name: file.attrs[name] for name in _ORIGIN if name in file.attrs}
+    return {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in found.items()}

@@ -15,7 +15,10 @@ import jax.numpy as jnp
 
 from l1models.train.autoencoder import Autoencoder
 from l1models.train.model import Model, Params
-from l1models.train.sampling import on_sphere, sample_in_box, sample_on_sphere
+from l1models.train.sampling import sample_in_box, sample_on_sphere
+
+# How far chains may leave the hardware grid, in feature units: absent objects lie on its very edge.
+_MARGIN = 1.0
 
 Measures = dict[str, jax.Array]
 
@@ -59,12 +62,12 @@ class Reconstruction:
 class Normalization:
     """Contrastive divergence against model samples that start on the decoder manifold.
 
-    Latent chains on the unit sphere sample q(z) ~ exp(-E(g(z)) / T) and persist from step to step, but for
-    ``restart_fraction`` of them, drawn anew; from g(z) chains in the input space, kept in the box of the
-    hardware grid, sample p(x) ~ exp(-E(x) / T). With E0 the mean score of the background when the phase begins,
-    T = ``temperature`` x E0, and lengths in the input space are in units of sqrt(E0).
-    Loss: (E+ - E-) / E0 + ``negative_energy_penalty`` (E- / E0)^2. Divergence: the validation score above
-    ``largest_rise`` x E0, or input-space acceptance below ``smallest_acceptance``.
+    Latent chains on the unit sphere begin at background events, sample q(z) ~ exp(-E(g(z)) / T) and persist
+    from step to step, but for ``restart_fraction`` of them, which begin again. From g(z) chains in the input
+    space, kept near the box of the hardware grid, sample p(x) ~ exp(-E(x) / T). With E0 the mean score of the
+    background when the phase begins, T = ``temperature`` x E0, and lengths in the input space are in units of
+    sqrt(E0). Loss: (E+ - E-) / E0 + ``negative_energy_penalty`` (E- / E0)^2. Divergence: the validation score
+    above ``largest_rise`` x E0, or input-space acceptance below ``smallest_acceptance``.
     """
 
     chains: int = 256
@@ -79,27 +82,30 @@ class Normalization:
     smallest_acceptance: float = 0.1
 
     def start(self, model: Autoencoder, params: Params, features: jax.Array, key: jax.Array) -> Any:
-        """Latent chains, uniform on the sphere, and E0."""
-        return on_sphere(key, self.chains, model.latent), jnp.mean(model.score(params, features))
+        """Latent chains, which begin at background events, and E0."""
+        latent = model.encode(params, jax.random.choice(key, features, (self.chains,)))
+        return latent, jnp.mean(model.score(params, features))
 
     def negatives(
-        self, model: Autoencoder, params: Params, state: Any, key: jax.Array
+        self, model: Autoencoder, params: Params, state: Any, features: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, jax.Array, Measures]:
         """Latent points and model samples after one round of chains, with their acceptances."""
         latent, reference = state
         fixed = jax.lax.stop_gradient(params)
         temperature = self.temperature * reference
-        restart_key, uniform_key, latent_key, input_key = jax.random.split(key, 4)
+        restart_key, choice_key, latent_key, input_key = jax.random.split(key, 4)
 
         def energy(points: jax.Array) -> jax.Array:
-            return model.score(fixed, points) / temperature
+            return jnp.divide(model.score(fixed, points), temperature)
 
         restart = jax.random.uniform(restart_key, (self.chains, 1)) < self.restart_fraction
-        latent = jnp.where(restart, on_sphere(uniform_key, *latent.shape), latent)
+        fresh = model.encode(fixed, jax.random.choice(choice_key, features, (self.chains,)))
+        latent = jnp.where(restart, fresh, latent)
         latent, latent_acceptance = sample_on_sphere(
             lambda z: energy(model.decode(fixed, z)), latent, latent_key, self.latent_steps, self.latent_sigma
         )
-        low, high = (jnp.asarray(bound) for bound in model.representation.bounds)
+        lowest, highest = model.representation.bounds
+        low, high = jnp.asarray(lowest - _MARGIN), jnp.asarray(highest + _MARGIN)
         start = jnp.clip(model.decode(fixed, latent), low, high)
         sigma = self.input_sigma * jnp.sqrt(reference)
         samples, input_acceptance = sample_in_box(energy, start, input_key, self.input_steps, sigma, low, high)
@@ -114,8 +120,8 @@ class Normalization:
         self, model: Autoencoder, params: Params, state: Any, features: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, tuple[Any, Measures]]:
         """Energy gap between data and model samples, with the negative energies held down."""
-        reference = state[1]
-        latent, samples, measures = jax.lax.stop_gradient(self.negatives(model, params, state, key))
+        reference: jax.Array = state[1]
+        latent, samples, measures = jax.lax.stop_gradient(self.negatives(model, params, state, features, key))
         positive = jnp.mean(model.score(params, features)) / reference
         negative_energies = model.score(params, samples) / reference
         negative = jnp.mean(negative_energies)

@@ -24,7 +24,10 @@ class OptimizerState(NamedTuple):
 
 @dataclass(frozen=True)
 class Optimizer:
-    """``learning_rate`` falls along a cosine to ``final_learning_rate`` after ``steps``; gradients are clipped to ``clip`` (global norm)."""
+    """``learning_rate`` falls along a cosine to ``final_learning_rate`` after ``steps``.
+
+    Gradients are clipped to a global norm of ``clip``.
+    """
 
     steps: int
     learning_rate: float

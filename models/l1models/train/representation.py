@@ -1,9 +1,10 @@
 """What a model sees of an event, defined once for the trainer (JAX) and once more, line by line, for the ONNX graph.
 
 The graph computes in *graph units*, in which every linear scale is left out: pT after its transform, eta in
-codes, phi in turns. `scales` holds feature = graph unit x scale, which `export` folds into the weights of
+codes, phi in codes. `scales` holds feature = graph unit x scale, which `export` folds into the weights of
 the first and last layer, so that scaling costs nothing per event. All steps but the logarithm are correctly
-rounded operations of IEEE arithmetic (integers below 2^24 in float32 are exact), so trainer and graph agree.
+rounded operations of IEEE arithmetic, and those on angles are exact (integers below 2^24), so trainer and graph
+agree, and a rotated event has the same score to the last bit.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ PT_SCALE = 10.0  # GeV
 _PT_SCALE_CODES = np.float32(PT_SCALE / layout.PT_LSB)
 _FOURTH_ROOT_OF_SCALE = np.sqrt(np.sqrt(_PT_SCALE_CODES))
 _CODES_PER_TURN = float(layout.PHI_CODES)
+# A difference of angles in turns plus this, rounded down, is the number of turns to take off: 288 codes become -288,
+# and no rounding error of the product (a code is 1/576) can tip the balance.
+_HALF_TURN = 0.5005
 _ELECTRON, _MUON = layout.ELECTRONS.start, layout.MUONS.start
 
 
@@ -47,7 +51,7 @@ class Representation:
     def scales(self) -> NDArray[np.float64]:
         """Feature per graph unit, (57,): eta / 2 and phi in radians."""
         pt = 1.0 if self.pt == "log" else 4.0 / float(_FOURTH_ROOT_OF_SCALE)
-        return np.repeat([pt, layout.ETA_LSB / 2, 2 * np.pi], layout.OBJECTS)
+        return np.repeat([pt, layout.ETA_LSB / 2, layout.PHI_LSB], layout.OBJECTS)
 
     @property
     def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -71,14 +75,14 @@ class Representation:
             phi = phi - phi[:, :1]
         elif self.phi_reference == "lepton":
             phi = phi - jnp.where(electron_leads, phi[:, _ELECTRON, None], phi[:, _MUON, None])
-        turns = phi * np.float32(1 / _CODES_PER_TURN)
         if self.phi_reference != "none":
-            turns = (turns - jnp.floor(turns + 0.5)) * present
+            turns = jnp.floor(phi * np.float32(1 / _CODES_PER_TURN) + np.float32(_HALF_TURN))
+            phi = (phi - turns * _CODES_PER_TURN) * present
         if self.pt == "log":
             pt = jnp.log(pt * (1 / _PT_SCALE_CODES) + 1)
         else:
             pt = jnp.sqrt(jnp.sqrt(pt + _PT_SCALE_CODES)) - _FOURTH_ROOT_OF_SCALE
-        return jnp.concatenate([pt, eta, turns], axis=1) * self.scales.astype(np.float32)
+        return jnp.concatenate([pt, eta, phi], axis=1) * self.scales.astype(np.float32)
 
     def write(self, graph: Graph) -> str:
         """Add the representation to ``graph``; returns the name of the graph units, float32 (N, 57)."""
@@ -101,11 +105,12 @@ class Representation:
         elif self.phi_reference == "lepton":
             leading = graph.add("Where", electron_leads, graph.column(phi, _ELECTRON), graph.column(phi, _MUON))
             phi = graph.add("Sub", phi, _to_all_objects(graph, leading))
-        phi = graph.add("Mul", phi, graph.constant(1 / _CODES_PER_TURN))
         if self.phi_reference != "none":
-            turns = graph.add("Floor", graph.add("Add", phi, graph.constant(0.5)))
+            turns = graph.add("Mul", phi, graph.constant(1 / _CODES_PER_TURN))
+            turns = graph.add("Floor", graph.add("Add", turns, graph.constant(_HALF_TURN)))
+            wrapped = graph.add("Sub", phi, graph.add("Mul", turns, graph.constant(_CODES_PER_TURN)))
             present = graph.add("Clip", pt, graph.constant(0.0), graph.constant(1.0))
-            phi = graph.add("Mul", graph.add("Sub", phi, turns), present)
+            phi = graph.add("Mul", wrapped, present)
         if self.pt == "log":
             ratio = graph.add("Mul", pt, graph.constant(1 / _PT_SCALE_CODES))
             pt = graph.add("Log", graph.add("Add", ratio, graph.constant(1.0)))

@@ -37,7 +37,7 @@ def sample_in_box(
     low: jax.Array,
     high: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Chains in R^d that never leave ``low`` <= x <= ``high`` (the density is zero outside). ``sigma``: noise per step."""
+    """Chains in R^d that never leave ``low`` <= x <= ``high``, where the density ends. ``sigma``: noise per step."""
     evaluate = _energy_and_gradient(energy)
 
     def step(state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
@@ -84,12 +84,6 @@ def sample_on_sphere(
         return _choose(accepted, (proposal, new_value, new_gradient), state), jnp.mean(accepted)
 
     return _run((points, *evaluate(points)), step, key, steps)  # type: ignore[no-any-return]
-
-
-def on_sphere(key: jax.Array, count: int, dimension: int) -> jax.Array:
-    """Points uniform on the unit sphere, (count, dimension)."""
-    points = jax.random.normal(key, (count, dimension))
-    return points / jnp.linalg.norm(points, axis=1, keepdims=True)
 
 
 def _choose(accepted: jax.Array, new: Any, old: Any) -> Any:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,8 +61,12 @@ def run_phase(
     optimizer = Optimizer(phase.steps, phase.learning_rate, phase.final_learning_rate, phase.clip, phase.average_decay)
     key = jax.random.key(seed)
     start_key, key = jax.random.split(key)
-    sample = model.representation.features(jnp.asarray(validation[:SCORE_BATCH]))
-    carry = (params, optimizer.start(params), phase.objective.start(model, params, sample, start_key), key)
+
+    def start(params: Params, codes: jax.Array) -> Any:
+        return phase.objective.start(model, params, model.representation.features(codes), start_key)
+
+    state = jax.jit(start)(params, validation[:SCORE_BATCH])
+    carry = (params, jax.jit(optimizer.start)(params), state, key)
     chunk = jax.jit(lambda carry, batches: jax.lax.scan(_step(model, phase.objective, optimizer), carry, batches))
     best, measures, strikes = params, dict[str, float](), 0
     history: list[dict[str, jax.Array]] = []

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     progress = (folder / "progress.jsonl").open("w")
 
-    params = model.initialise(jax.random.key(config.seed))
+    params = jax.jit(model.initialise)(jax.random.key(config.seed))
     phases = []
     for number, (name, phase) in enumerate(config.build_phases()):
 
