@@ -1,0 +1,1 @@
+"""Bundles: a trained model as an ONNX graph with its manifest, parity set and card."""

@@ -1,0 +1,1 @@
+"""Performance of bundles on labelled events: AUC, signal efficiencies, plots."""

@@ -1,0 +1,1 @@
+"""Training of anomaly-detection models on background events alone."""

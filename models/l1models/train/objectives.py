@@ -1,0 +1,137 @@
+"""What a training phase minimises. An objective holds settings; its state between steps is a tree of arrays.
+
+`reconstruction` trains an autoencoder; `normalization` is the second phase of a normalized autoencoder
+(Yoon et al., arXiv:2105.05735; in collider physics Dillon et al., arXiv:2206.14225): with the score E as the energy of
+p(x) = exp(-E(x) / T) / Z, the gradient of the mean negative log-likelihood is that of <E>_data - <E>_model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from l1models.train.autoencoder import Autoencoder
+from l1models.train.model import Model, Params
+from l1models.train.sampling import sample_in_box, sample_on_sphere
+
+# How far chains may leave the hardware grid, in feature units: absent objects lie on its very edge.
+_MARGIN = 1.0
+
+Measures = dict[str, jax.Array]
+
+
+class Objective(Protocol):
+    """A loss with a state of its own."""
+
+    def start(self, model: Any, params: Params, features: jax.Array, key: jax.Array) -> Any:
+        """State before the first step; ``features`` are background events (N, 57)."""
+
+    def loss(
+        self, model: Any, params: Params, state: Any, features: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, Measures]]:
+        """Loss of one batch, the next state and what to log."""
+
+    def healthy(self, measures: dict[str, float]) -> bool:
+        """Whether training is still on course, judged by the means since the last look and ``validation_score``."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Mean score of the background."""
+
+    def start(self, model: Model, params: Params, features: jax.Array, key: jax.Array) -> Any:
+        """No state."""
+        return ()
+
+    def loss(
+        self, model: Model, params: Params, state: Any, features: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, Measures]]:
+        """Mean score."""
+        loss = jnp.mean(model.score(params, features))
+        return loss, (state, {"energy_data": loss})
+
+    def healthy(self, measures: dict[str, float]) -> bool:
+        """Nothing can drift away here but into values that are not finite, which the trainer refuses."""
+        return True
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Contrastive divergence against model samples that start on the decoder manifold.
+
+    Latent chains on the unit sphere begin at background events, sample q(z) ~ exp(-E(g(z)) / T) and persist
+    from step to step, but for ``restart_fraction`` of them, which begin again. From g(z) chains in the input
+    space, kept near the box of the hardware grid, sample p(x) ~ exp(-E(x) / T). With E0 the mean score of the
+    background when the phase begins, T = ``temperature`` x E0, and lengths in the input space are in units of
+    sqrt(E0). Loss: (E+ - E-) / E0 + ``negative_energy_penalty`` (E- / E0)^2. Divergence: the validation score
+    above ``largest_rise`` x E0, or input-space acceptance below ``smallest_acceptance``.
+    """
+
+    chains: int = 256
+    temperature: float = 1.4
+    latent_steps: int = 12
+    latent_sigma: float = 0.03
+    input_steps: int = 15
+    input_sigma: float = 0.3
+    restart_fraction: float = 0.1
+    negative_energy_penalty: float = 0.1
+    largest_rise: float = 2.0
+    smallest_acceptance: float = 0.1
+
+    def start(self, model: Autoencoder, params: Params, features: jax.Array, key: jax.Array) -> Any:
+        """Latent chains, which begin at background events, and E0."""
+        latent = model.encode(params, jax.random.choice(key, features, (self.chains,)))
+        return latent, jnp.mean(model.score(params, features))
+
+    def negatives(
+        self, model: Autoencoder, params: Params, state: Any, features: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, jax.Array, Measures]:
+        """Latent points and model samples after one round of chains, with their acceptances."""
+        latent, reference = state
+        fixed = jax.lax.stop_gradient(params)
+        temperature = self.temperature * reference
+        restart_key, choice_key, latent_key, input_key = jax.random.split(key, 4)
+
+        def energy(points: jax.Array) -> jax.Array:
+            return jnp.divide(model.score(fixed, points), temperature)
+
+        restart = jax.random.uniform(restart_key, (self.chains, 1)) < self.restart_fraction
+        fresh = model.encode(fixed, jax.random.choice(choice_key, features, (self.chains,)))
+        latent = jnp.where(restart, fresh, latent)
+        latent, latent_acceptance = sample_on_sphere(
+            lambda z: energy(model.decode(fixed, z)), latent, latent_key, self.latent_steps, self.latent_sigma
+        )
+        lowest, highest = model.representation.bounds
+        low, high = jnp.asarray(lowest - _MARGIN), jnp.asarray(highest + _MARGIN)
+        start = jnp.clip(model.decode(fixed, latent), low, high)
+        sigma = self.input_sigma * jnp.sqrt(reference)
+        samples, input_acceptance = sample_in_box(energy, start, input_key, self.input_steps, sigma, low, high)
+        measures = {
+            "energy_manifold": jnp.mean(model.score(fixed, start)),
+            "acceptance_latent": latent_acceptance,
+            "acceptance_input": input_acceptance,
+        }
+        return latent, samples, measures
+
+    def loss(
+        self, model: Autoencoder, params: Params, state: Any, features: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, Measures]]:
+        """Energy gap between data and model samples, with the negative energies held down."""
+        reference: jax.Array = state[1]
+        latent, samples, measures = jax.lax.stop_gradient(self.negatives(model, params, state, features, key))
+        positive = jnp.mean(model.score(params, features)) / reference
+        negative_energies = model.score(params, samples) / reference
+        negative = jnp.mean(negative_energies)
+        loss = positive - negative + self.negative_energy_penalty * jnp.mean(negative_energies**2)
+        measures |= {"energy_data": positive * reference, "energy_model": negative * reference, "reference": reference}
+        return loss, ((latent, reference), measures)
+
+    def healthy(self, measures: dict[str, float]) -> bool:
+        """The background is still described and the chains still move."""
+        return (
+            measures["validation_score"] <= self.largest_rise * measures["reference"]
+            and measures["acceptance_input"] >= self.smallest_acceptance
+        )
