@@ -75,7 +75,9 @@ async function runVerbWith(
     await verb.run(settings, positional, { log: createLogger(settings.logLevel), stop: stop.signal });
   } catch (error) {
     if (!(error instanceof TriggerError)) {
-      process.stderr.write(`nae-trigger ${verb.name}: ${error instanceof Error ? (error.stack ?? '') : String(error)}\n`);
+      process.stderr.write(
+        `nae-trigger ${verb.name}: ${error instanceof Error ? (error.stack ?? '') : String(error)}\n`,
+      );
       return 1;
     }
     process.stderr.write(`nae-trigger ${verb.name}: ${messageOf(error)}\n`);

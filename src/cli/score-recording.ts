@@ -45,9 +45,9 @@ export async function scoreRecording(
   context: Context,
 ): Promise<ScoredRecording> {
   const reader = await openRecording(path);
-  const scores = new Collected(Float32Array);
-  const labels = new Collected(Uint8Array);
-  const groups = new Collected(Float64Array);
+  const scores = new Collected<Float32Array>(Float32Array);
+  const labels = new Collected<Uint8Array>(Uint8Array);
+  const groups = new Collected<Float64Array>(Float64Array);
   const collect = ({ record, wire, scores: all }: ScoredFrame): void => {
     const sound = Array.from(all.keys()).filter((event) => !Number.isNaN(all[event]));
     const pick = <T extends Float32Array | Uint8Array | Float64Array>(values: T): T =>

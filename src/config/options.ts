@@ -83,9 +83,9 @@ export const OPTIONS = {
     help: 'encoding of the output (default: HW32, or as it is where the input has frames)',
   }),
   frameEvents: option({
-    schema: count.max(65536).default(4096),
+    schema: count.max(65536).optional(),
     value: 'N',
-    help: 'events per frame, where frames are made here',
+    help: 'events per frame, where frames are made here (default 4096; convert: as they are)',
   }),
   brokers: option({
     schema: z.preprocess((value) => (typeof value === 'string' ? value.split(',') : value), z.array(text)).optional(),

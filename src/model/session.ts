@@ -2,7 +2,7 @@
  * One inference session: created from bytes, checked against the layout it claims, run on fixed-size batches.
  * Used by the workers and, for checks at start, by the main thread.
  */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 
 import { messageOf, TriggerError } from '../errors.js';
 import { VALUES_PER_EVENT } from '../event/layout.js';
@@ -13,6 +13,9 @@ export type Device = { readonly kind: 'cpu' } | { readonly kind: 'cuda'; readonl
 
 /** Input rows of a layout: planar codes as int16, or physical values as float32. */
 export type InputRows = Int16Array | Float32Array;
+
+// What goes wrong is thrown; the runtime's own lines on stderr would only say it twice.
+env.logLevel = 'fatal';
 
 const ELEMENT_TYPES = { 'hw-int16-planar': 'int16', 'phys-f32': 'float32' } as const;
 

@@ -78,7 +78,12 @@ export class Hdf5Columns {
     this.#file = file;
     const particles = this.#dataset('Particles');
     const shape = particles?.shape;
-    if (particles === undefined || shape?.length !== 3 || shape[1] !== OBJECTS_PER_EVENT || shape[2] !== PARTICLE_VALUES) {
+    if (
+      particles === undefined ||
+      shape?.length !== 3 ||
+      shape[1] !== OBJECTS_PER_EVENT ||
+      shape[2] !== PARTICLE_VALUES
+    ) {
       const received = particles === undefined ? 'none' : `(${particles.shape?.join(', ') ?? ''})`;
       throw this.#refusal(
         `expected a dataset Particles of shape (N, ${OBJECTS_PER_EVENT}, ${PARTICLE_VALUES}), received ${received}`,
@@ -157,7 +162,12 @@ export class Hdf5Columns {
     const dataset = this.#dataset(name);
     if (dataset === undefined) return undefined;
     const { shape, dtype } = dataset;
-    if (shape?.length !== 1 || shape[0] !== this.events || typeof dtype !== 'string' || !/^[<|]?[bhilqBHILQ]$/.test(dtype)) {
+    if (
+      shape?.length !== 1 ||
+      shape[0] !== this.events ||
+      typeof dtype !== 'string' ||
+      !/^[<|]?[bhilqBHILQ]$/.test(dtype)
+    ) {
       throw this.#refusal(
         `${name}: expected ${this.events} integers, received shape (${shape?.join(', ') ?? ''}) of type ${JSON.stringify(dtype)}`,
       );

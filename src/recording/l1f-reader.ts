@@ -86,8 +86,7 @@ class FileInput {
 
   constructor(file: FileHandle, path: string, format: 'l1f' | 'l1f.zst') {
     this.#file = file;
-    const blocks =
-      format === 'l1f' ? this.#blocks() : decompressFile(file, (position) => (this.position = position));
+    const blocks = format === 'l1f' ? this.#blocks() : decompressFile(file, (position) => (this.position = position));
     this.messages = readDelimited(oneAhead(blocks), path);
   }
 

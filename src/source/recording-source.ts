@@ -71,5 +71,11 @@ function settlesThisTurn(promise: Promise<unknown>): Promise<boolean> {
 
 /** Whether the source is to go on: not where it was stopped meanwhile, or where the stream has failed. */
 async function hasRoom(full: Promise<void>, stopped: Promise<void>): Promise<boolean> {
-  return Promise.race([full.then(() => true, () => false), stopped.then(() => false)]);
+  return Promise.race([
+    full.then(
+      () => true,
+      () => false,
+    ),
+    stopped.then(() => false),
+  ]);
 }

@@ -2,6 +2,7 @@
  * `convert`: between recording formats, encodings and frame sizes.
  */
 import { convertRecording } from '../../recording/convert.js';
+import { formatOf } from '../../recording/open.js';
 import { grouped, report } from '../result.js';
 import { progressOf } from '../progress.js';
 import { COMMON_OPTIONS, defineVerb } from '../verb.js';
@@ -11,22 +12,25 @@ export const convertVerb = defineVerb({
   summary: 'convert between recording formats (.l1f, .l1f.zst, .h5), encodings and frame sizes',
   arguments: ['FROM', 'TO'],
   options: [...COMMON_OPTIONS, 'encoding', 'frameEvents', 'run', 'overwrite'],
-  async run(settings, [from = '', to = ''], { stop }) {
+  async run(settings, [from = '', to = '']) {
     let state = { done: 0, total: 1 };
     const progress = progressOf('convert', () => state);
     try {
       const result = await convertRecording(from, to, {
-        encoding: settings.encoding,
+        encoding: settings.encoding ?? (formatOf(from) === 'hdf5' ? 'HW32' : 'keep'),
         eventsPerFrame: settings.frameEvents,
-        run: settings.run,
+        ...(settings.run === undefined ? {} : { run: settings.run }),
         overwrite: settings.overwrite,
-        stop,
-        onProgress: (done, total) => {
-          state = { done, total };
+        onProgress: ({ readBytes, sizeBytes }) => {
+          state = { done: readBytes, total: sizeBytes };
         },
       });
       progress.stop();
-      await report(settings.json, result, `${to}: ${grouped(result.events)} events in ${grouped(result.frames)} frames`);
+      await report(
+        settings.json,
+        result,
+        `${to}: ${grouped(result.events)} events in ${grouped(result.frames)} frames`,
+      );
     } finally {
       progress.stop();
     }

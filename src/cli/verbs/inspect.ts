@@ -6,7 +6,8 @@ import { statSync } from 'node:fs';
 import { messageOf, TriggerError } from '../../errors.js';
 import { loadBundle, type Bundle } from '../../model/bundle.js';
 import { checkParity, type ParityReport } from '../../model/parity.js';
-import { describeRecording, type RecordingDescription } from '../../recording/describe.js';
+import { describeRecording, type Range, type RecordingDescription } from '../../recording/describe.js';
+import { progressOf } from '../progress.js';
 import { grouped, report, table } from '../result.js';
 import { COMMON_OPTIONS, defineVerb } from '../verb.js';
 
@@ -23,11 +24,26 @@ export const inspectVerb = defineVerb({
       await report(settings.json, { manifest, calibrations, parity }, bundleText(bundle, parity));
       return;
     }
-    const description = await describeRecording(path);
-    await report(settings.json, description, recordingText(description));
-    if (description.problem !== undefined) {
-      throw new TriggerError('INPUT_REFUSED', description.problem);
+    const progress = progressOf(path, () => state);
+    let state = { done: 0, total: 1 };
+    let description: RecordingDescription;
+    try {
+      description = await describeRecording(path, ({ readBytes, sizeBytes }) => {
+        state = { done: readBytes, total: sizeBytes };
+      });
+    } finally {
+      progress.stop();
     }
+    const { header, frameFaults, eventFaults, ...rest } = description;
+    const result = {
+      ...rest,
+      labelNames: Object.fromEntries(header.labelNames),
+      provenance: Object.fromEntries(header.provenance),
+      frameFaults: Object.fromEntries(frameFaults),
+      eventFaults: Object.fromEntries(eventFaults),
+    };
+    await report(settings.json, result, recordingText(description));
+    if (description.firstProblem !== undefined) throw new TriggerError('INPUT_REFUSED', description.firstProblem);
   },
 });
 
@@ -61,5 +77,26 @@ function bundleText({ manifest, calibrations }: Bundle, parity: ParityReport): s
 }
 
 function recordingText(description: RecordingDescription): string {
-  return JSON.stringify(description, null, 2);
+  const { header, eventsByEncoding, frameFaults, eventFaults } = description;
+  const rangeText = (range: Range | undefined): string =>
+    range === undefined ? 'none' : range.first === range.last ? `${range.first}` : `${range.first} .. ${range.last}`;
+  const faults = [...frameFaults, ...eventFaults].map(([reason, count]) => `${reason} ${grouped(count)}`);
+  const labels = description.labels.map(({ label, name, events }) => [`${label}`, name ?? '', grouped(events)]);
+  if (description.unlabelledEvents > 0) labels.push(['none', '', grouped(description.unlabelledEvents)]);
+  return [
+    `${description.path}: ${description.format}, ${grouped(description.sizeBytes)} bytes`,
+    `events    ${grouped(description.events)} in ${grouped(description.frames)} frames ` +
+      `(HW32 ${grouped(eventsByEncoding.HW32)}, PHYS32 ${grouped(eventsByEncoding.PHYS32)})`,
+    `runs      ${rangeText(description.runs)}, luminosity sections ${rangeText(description.luminositySections)}, ` +
+      `orbits ${rangeText(description.orbits)}`,
+    `faults    ${faults.length === 0 ? 'none' : faults.join(', ')}`,
+    ...(labels.length === 0 ? [] : ['', table([['label', 'name', 'events'], ...labels])]),
+    ...(header.provenance.size === 0 ? [] : ['', 'provenance']),
+    ...Array.from(header.provenance, ([key, value]) => `  ${key}: ${shortened(value)}`),
+  ].join('\n');
+}
+
+/** Settings of a generator run to pages; --json has them whole. */
+function shortened(value: string): string {
+  return value.length <= 120 ? value : `${value.slice(0, 120)}... (${grouped(value.length)} characters, whole in --json)`;
 }

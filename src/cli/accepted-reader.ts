@@ -1,0 +1,96 @@
+/**
+ * Reads accepted events back from their topic, with a consumer that shares nothing with the pipeline.
+ */
+import { randomUUID } from 'node:crypto';
+
+import type { Admin, Kafka } from 'kafkajs';
+
+import { decodeAcceptedEvent, type AcceptedEvent } from '../event/accepted-event.js';
+import { connectAdmin, createKafka, type KafkaConnection } from '../kafka/client.js';
+import type { Logger } from '../telemetry/logger.js';
+
+type Offsets = ReadonlyMap<number, bigint>;
+
+export class AcceptedReader {
+  readonly #kafka: Kafka;
+  readonly #connection: KafkaConnection;
+  readonly #topic: string;
+  /** Where each partition ended when the reader was opened. */
+  readonly #from: Offsets;
+
+  private constructor(kafka: Kafka, connection: KafkaConnection, topic: string, from: Offsets) {
+    this.#kafka = kafka;
+    this.#connection = connection;
+    this.#topic = topic;
+    this.#from = from;
+  }
+
+  /** Remember where the topic ends now. Throws BROKER_FAILED. */
+  static async open(connection: KafkaConnection, topic: string, log: Logger): Promise<AcceptedReader> {
+    const kafka = createKafka({ ...connection, clientId: 'nae-trigger-read-back' }, log);
+    const from = await withAdmin(kafka, connection, (admin) => endOffsets(admin, topic));
+    return new AcceptedReader(kafka, connection, topic, from);
+  }
+
+  /** Let a consumer group begin where a topic ends now. */
+  async startGroupAtEnd(topic: string, groupId: string): Promise<void> {
+    await withAdmin(this.#kafka, this.#connection, async (admin) => {
+      const ends = await endOffsets(admin, topic);
+      const partitions = Array.from(ends, ([partition, offset]) => ({ partition, offset: String(offset) }));
+      await admin.setOffsets({ groupId, topic, partitions });
+    });
+  }
+
+  /** Everything between the opening and now, partition by partition. */
+  async read(): Promise<AcceptedEvent[]> {
+    const to = await withAdmin(this.#kafka, this.#connection, (admin) => endOffsets(admin, this.#topic));
+    const open = new Set(
+      Array.from(to)
+        .filter(([partition, end]) => end > (this.#from.get(partition) ?? 0n))
+        .map(([partition]) => partition),
+    );
+    const events: AcceptedEvent[] = [];
+    if (open.size === 0) return events;
+    const consumer = this.#kafka.consumer({ groupId: `nae-trigger-read-back-${randomUUID()}` });
+    await consumer.connect();
+    try {
+      await consumer.subscribe({ topic: this.#topic, fromBeginning: true });
+      await new Promise<void>((resolve, reject) => {
+        consumer.on('consumer.crash', ({ payload }) => {
+          reject(payload.error);
+        });
+        void consumer.run({
+          autoCommit: false,
+          eachBatch: ({ batch }) => {
+            const from = this.#from.get(batch.partition) ?? 0n;
+            const end = to.get(batch.partition) ?? 0n;
+            for (const { offset, value } of batch.messages) {
+              const at = BigInt(offset);
+              if (at >= from && at < end && value !== null) events.push(decodeAcceptedEvent(value));
+            }
+            if (BigInt(batch.lastOffset()) + 1n >= end) open.delete(batch.partition);
+            if (open.size === 0) resolve();
+            return Promise.resolve();
+          },
+        });
+      });
+    } finally {
+      await consumer.disconnect();
+    }
+    return events;
+  }
+}
+
+async function withAdmin<T>(kafka: Kafka, connection: KafkaConnection, use: (admin: Admin) => Promise<T>): Promise<T> {
+  const admin = await connectAdmin(kafka, connection);
+  try {
+    return await use(admin);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+async function endOffsets(admin: Admin, topic: string): Promise<Offsets> {
+  const partitions = await admin.fetchTopicOffsets(topic);
+  return new Map(partitions.map(({ partition, high }) => [partition, BigInt(high)]));
+}

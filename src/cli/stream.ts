@@ -1,0 +1,205 @@
+/**
+ * Builds and runs a stream: the one place where sources, sinks, workers, metrics and pages come together.
+ */
+import { writeFile } from 'node:fs/promises';
+
+import type { Settings } from '../config/options.js';
+import { messageOf, TriggerError } from '../errors.js';
+import { Pipeline, type ScoredFrame } from '../pipeline/pipeline.js';
+import { openRecording } from '../recording/open.js';
+import type { RecordingHeader } from '../recording/recording.js';
+import { histogramEdge } from '../score/messages.js';
+import type { ScorePool } from '../score/score-pool.js';
+import { openKafkaSink } from '../sink/kafka-sink.js';
+import { RecordingSink } from '../sink/recording-sink.js';
+import type { Sink } from '../sink/sink.js';
+import { KafkaSource } from '../source/kafka-source.js';
+import { RecordingSource } from '../source/recording-source.js';
+import type { Source } from '../source/source.js';
+import { Happenings } from '../telemetry/happenings.js';
+import { serveTelemetry } from '../telemetry/http.js';
+import { Metrics } from '../telemetry/metrics.js';
+import { registerScoreHistogram } from '../telemetry/score-histogram.js';
+import { connectionOf, topicOf } from './kafka.js';
+import { progressOf } from './progress.js';
+import { grouped } from './result.js';
+import type { Context } from './verb.js';
+
+export type EndpointSettings = Settings<
+  'brokers' | 'tls' | 'tlsCa' | 'saslMechanism' | 'group' | 'deadLetter' | 'partitions'
+>;
+
+type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort'>;
+
+/** A source, and how far it is where that can be told. */
+export interface OpenSource {
+  readonly source: Source;
+  readonly progress: (() => { done: number; total: number }) | undefined;
+  /** What the input says of its labels. */
+  readonly labelNames: ReadonlyMap<number, string>;
+}
+
+/** A recording as a source. */
+export async function openRecordingSource(
+  path: string,
+  settings: Partial<Settings<'frameEvents' | 'run'>>,
+): Promise<OpenSource> {
+  const reader = await openRecording(path, {
+    ...(settings.frameEvents === undefined ? {} : { eventsPerFrame: settings.frameEvents }),
+    ...(settings.run === undefined ? {} : { run: settings.run }),
+  });
+  return {
+    source: new RecordingSource(reader),
+    progress: () => ({ done: reader.readBytes, total: reader.sizeBytes }),
+    labelNames: reader.header.labelNames,
+  };
+}
+
+/** A topic as a source. */
+export function openTopicSource(
+  topic: string,
+  settings: EndpointSettings,
+  stopAtEnd: boolean,
+  happenings: Happenings,
+): OpenSource {
+  const source = new KafkaSource({
+    connection: connectionOf(settings),
+    topic,
+    groupId: settings.group,
+    happenings,
+    stopAtEnd,
+  });
+  return { source, progress: undefined, labelNames: new Map() };
+}
+
+export async function openSink(
+  endpoint: string,
+  settings: EndpointSettings & Settings<'overwrite'>,
+  header: RecordingHeader,
+  context: Context,
+): Promise<Sink> {
+  const topic = topicOf(endpoint);
+  if (topic === undefined) return RecordingSink.create(endpoint, { header, overwrite: settings.overwrite });
+  return openKafkaSink({
+    connection: connectionOf(settings),
+    topic,
+    deadLetterTopic: settings.deadLetter,
+    log: context.log,
+    createWithPartitions: settings.partitions,
+  });
+}
+
+/** What a stream needs; it takes over source, sink and pool, and closes them. */
+export interface StreamParts extends OpenSource {
+  readonly sink: Sink;
+  readonly pool: ScorePool;
+  readonly happenings: Happenings;
+}
+
+export interface StreamHooks {
+  readonly onScores?: (frame: ScoredFrame) => void;
+  /** Called when the pipeline stands, before the first frame. */
+  readonly onStart?: (pipeline: Pipeline) => void;
+}
+
+/** Metrics with those of the process, and the log. */
+export function createHappenings(context: Context): Happenings {
+  return new Happenings(context.log, new Metrics({ processMetrics: true }));
+}
+
+/** Run a stream to its end and close everything, whatever happens. */
+export async function runStream(
+  parts: StreamParts,
+  settings: StreamSettings,
+  context: Context,
+  hooks: StreamHooks = {},
+): Promise<Pipeline> {
+  const { source, sink, pool, happenings } = parts;
+  const pipeline = new Pipeline(source, pool, sink, happenings, {
+    limits: { maxFrameBytes: settings.maxFrameBytes },
+    maxInFlightBytes: settings.maxInFlightBytes,
+    maxBatchDelayMs: settings.maxBatchDelayUs / 1000,
+    ...(hooks.onScores === undefined ? {} : { onScores: hooks.onScores }),
+  });
+  const { registry } = happenings.metrics;
+  registerScoreHistogram(
+    registry,
+    pool.paths.map(({ name }, path) => ({ path: name, counts: () => pipeline.totals.histogram(path) })),
+    histogramEdge,
+  );
+  const closing: (() => Promise<void>)[] = [() => source.close(), () => sink.close(), () => pool.close()];
+  let progress = { stop: (): void => undefined };
+  try {
+    const pages = await serveTelemetry(registry, settings.httpPort);
+    closing.unshift(() => pages.close());
+    context.log.info({ metrics: `${pages.url}/metrics`, source: source.name, sink: sink.name }, 'stream up');
+    hooks.onStart?.(pipeline);
+    progress = streamProgress(parts, pipeline);
+    await pipeline.run(context.stop);
+  } finally {
+    progress.stop();
+    await closeAll(closing, context);
+  }
+  return pipeline;
+}
+
+/** Close in order, each whatever became of the others; the first failure is thrown unless one is under way. */
+async function closeAll(closing: readonly (() => Promise<void>)[], context: Context): Promise<void> {
+  for (const close of closing) {
+    try {
+      await close();
+    } catch (error) {
+      context.log.error({ reason: messageOf(error) }, 'did not close cleanly');
+      throw error;
+    }
+  }
+}
+
+function streamProgress({ source, progress }: StreamParts, pipeline: Pipeline): ReturnType<typeof progressOf> {
+  return progressOf(source.name, () => {
+    const { received, accepted } = pipeline.totals.events;
+    const rate = received / Math.max(pipeline.totals.elapsedSeconds, 1e-3);
+    const note = `${grouped(received)} events, ${grouped(accepted)} accepted, ${grouped(Math.round(rate))} events/s`;
+    return { ...(progress?.() ?? { done: 0, total: 1 }), note };
+  });
+}
+
+/** Collects all scores of a stream and writes them as a NumPy file: float32 (N,), or (paths, N) for several. */
+export class ScoresFile {
+  readonly #path: string;
+  readonly #frames: { readonly scores: Float32Array; readonly events: number }[] = [];
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  add({ scores, wire }: ScoredFrame): void {
+    this.#frames.push({ scores: scores.slice(), events: wire.eventCount });
+  }
+
+  async write(paths: number): Promise<void> {
+    const total = this.#frames.reduce((sum, { events }) => sum + events, 0);
+    const values = new Float32Array(paths * total);
+    let at = 0;
+    for (const { scores, events } of this.#frames) {
+      for (let path = 0; path < paths; path++) {
+        values.set(scores.subarray(path * events, (path + 1) * events), path * total + at);
+      }
+      at += events;
+    }
+    const shape = paths === 1 ? `(${total},)` : `(${paths}, ${total})`;
+    try {
+      await writeFile(this.#path, Buffer.concat([npyHeader(shape), Buffer.from(values.buffer)]));
+    } catch (error) {
+      throw new TriggerError('SINK_FAILED', `--scores ${this.#path}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}
+
+/** Header of a NumPy file, format 1.0, padded so that the data are aligned (numpy.lib.format). */
+function npyHeader(shape: string): Buffer {
+  const description = `{'descr': '<f4', 'fortran_order': False, 'shape': ${shape}, }`;
+  const length = Math.ceil((10 + description.length + 1) / 64) * 64 - 10;
+  const prefix = Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, length & 0xff, length >> 8]);
+  return Buffer.concat([prefix, Buffer.from(`${description.padEnd(length - 1)}\n`, 'latin1')]);
+}

@@ -1,0 +1,60 @@
+/**
+ * `run`: the emulator between a source and a sink.
+ */
+import { openPaths, openPool } from '../models.js';
+import { topicOf } from '../kafka.js';
+import { report } from '../result.js';
+import { createHappenings, openRecordingSource, openSink, openTopicSource, runStream, ScoresFile } from '../stream.js';
+import { summaryText } from '../summary.js';
+import { COMMON_OPTIONS, defineVerb, KAFKA_OPTIONS, SCORING_OPTIONS } from '../verb.js';
+
+export const runVerb = defineVerb({
+  name: 'run',
+  summary: 'score a stream of events and publish what the models accept',
+  arguments: [],
+  options: [
+    'source',
+    'sink',
+    'model',
+    'targetRate',
+    'threshold',
+    ...KAFKA_OPTIONS,
+    'group',
+    'deadLetter',
+    'partitions',
+    'stopAtEnd',
+    'run',
+    'frameEvents',
+    'overwrite',
+    'inputRateHz',
+    'httpPort',
+    'scores',
+    ...SCORING_OPTIONS,
+    ...COMMON_OPTIONS,
+  ],
+  async run(settings, _positional, context) {
+    const paths = await openPaths(settings);
+    const happenings = createHappenings(context);
+    const topic = topicOf(settings.source);
+    const input =
+      topic === undefined
+        ? await openRecordingSource(settings.source, settings)
+        : openTopicSource(topic, settings, settings.stopAtEnd, happenings);
+    const provenance = new Map([
+      ['source', settings.source],
+      ...paths.map(({ name, bundle, threshold }): [string, string] => [
+        `path ${name}`,
+        `${bundle.manifest.sha256} >= ${threshold}`,
+      ]),
+    ]);
+    const sink = await openSink(settings.sink, settings, { labelNames: input.labelNames, provenance }, context);
+    const pool = await openPool(paths, settings, context.log);
+    const scores = settings.scores === undefined ? undefined : new ScoresFile(settings.scores);
+    const pipeline = await runStream({ ...input, sink, pool, happenings }, settings, context, {
+      ...(scores === undefined ? {} : { onScores: scores.add.bind(scores) }),
+    });
+    await scores?.write(paths.length);
+    const summary = pipeline.totals.summary();
+    await report(settings.json, summary, summaryText(summary, settings.inputRateHz));
+  },
+});

@@ -1,0 +1,60 @@
+// `npm test`: static checks, unit, property and integration tests, and the tests of the models package. Ends with
+// the one line `N passed, N failed`, summed over all runners; a static check counts as one test.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const results = mkdtempSync(join(tmpdir(), 'nae-trigger-test-'));
+const totals = { passed: 0, failed: 0 };
+
+const run = (title, command, count) => {
+  console.log(`\n== ${title}`);
+  const began = Date.now();
+  const { status } = spawnSync(command[0], command.slice(1), { stdio: 'inherit', shell: process.platform === 'win32' });
+  const counted = count?.() ?? { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
+  // A runner that fails without a failed test (a crash, an error outside of tests) is a failure of its own.
+  if (status !== 0 && counted.failed === 0) counted.failed = 1;
+  totals.passed += counted.passed;
+  totals.failed += counted.failed;
+  const seconds = ((Date.now() - began) / 1000).toFixed(0);
+  console.log(`== ${title}: ${counted.passed} passed, ${counted.failed} failed in ${seconds} s`);
+};
+
+const vitestCounts = (file) => () => {
+  if (!existsSync(file)) return { passed: 0, failed: 1 };
+  const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(file, 'utf8'));
+  return { passed: numPassedTests, failed: numFailedTests };
+};
+
+const pytestCounts = (file) => () => {
+  if (!existsSync(file)) return { passed: 0, failed: 1 };
+  const suite = readFileSync(file, 'utf8').match(/<testsuite [^>]*>/)?.[0] ?? '';
+  const number = (name) => Number(suite.match(new RegExp(` ${name}="(\\d+)"`))?.[1] ?? 0);
+  const failed = number('failures') + number('errors');
+  return { passed: number('tests') - failed - number('skipped'), failed };
+};
+
+const vitest = (project) => {
+  const file = join(results, `${project}.json`);
+  run(
+    `${project} tests`,
+    ['npx', '--no-install', 'vitest', 'run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`],
+    vitestCounts(file),
+  );
+};
+
+try {
+  run('lint', ['npx', '--no-install', 'eslint', '.']);
+  run('format', ['npx', '--no-install', 'prettier', '--check', '--log-level', 'warn', '.']);
+  run('dead code', ['npx', '--no-install', 'knip']);
+  run('types of the tests', ['npx', '--no-install', 'tsc', '-p', 'test']);
+  vitest('unit');
+  vitest('integration');
+  const pytest = join(results, 'pytest.xml');
+  run('models tests', ['models/run', 'test', `--junitxml=${pytest}`], pytestCounts(pytest));
+} finally {
+  rmSync(results, { recursive: true, force: true });
+}
+console.log(`\n${totals.passed} passed, ${totals.failed} failed`);
+process.exitCode = totals.failed === 0 ? 0 : 1;
