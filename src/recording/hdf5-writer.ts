@@ -59,6 +59,7 @@ export class Hdf5Writer implements RecordingWriter {
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the library works at once; its failures must reject
   async write(frame: L1Frame, sourceGroups?: Float64Array): Promise<void> {
+    if (frame.eventCount === 0) return;
     const values = this.#valuesOf(frame);
     this.#checkColumn('process', frame.labels.length > 0, () => [new Int16Array(CHUNK_EVENTS), '<h']);
     this.#checkColumn('source_group', sourceGroups !== undefined, () => [new BigInt64Array(CHUNK_EVENTS), '<q']);

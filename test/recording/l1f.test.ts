@@ -1,0 +1,284 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+
+import { Encoder } from '@toondepauw/node-zstd';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { encodeFrame } from '#nae/event/frame.js';
+import { createRecording, openRecording } from '#nae/recording/open.js';
+import { readDelimited } from '#nae/recording/delimited.js';
+
+import { frame } from '../event/arbitrary-events.js';
+import { collect, HEADER, manyFrames, readFrames, readRecorded, soundFrame, writeRecording } from './recordings.js';
+import { temporaryFolder } from './temporary-folder.js';
+
+const folder = temporaryFolder();
+
+describe.each(['.l1f', '.l1f.zst'])('%s recordings', (extension) => {
+  it('give back their header and frames', async () => {
+    const path = folder.file(`round-trip${extension}`);
+    await fc.assert(
+      fc.asyncProperty(fc.array(frame(), { maxLength: 6 }), async (frames) => {
+        const writer = await createRecording(path, { header: HEADER, overwrite: true });
+        for (const written of frames) await writer.write(written);
+        await writer.close();
+        expect(await readFrames(path)).toEqual(frames);
+      }),
+      { numRuns: 40 },
+    );
+    const reader = await openRecording(path);
+    expect(reader.header).toEqual(HEADER);
+    expect(reader.eventCount).toBeUndefined();
+    expect(reader.sizeBytes).toBe(statSync(path).size);
+    await reader.close();
+  });
+
+  it('may hold a header alone', async () => {
+    const path = folder.file(`empty${extension}`);
+    await writeRecording(path, []);
+    expect(await readFrames(path)).toEqual([]);
+  });
+
+  it('are read in blocks: many frames come in order and the whole file is consumed', async () => {
+    const path = folder.file(`long${extension}`);
+    const frames = manyFrames(60, 2000);
+    await writeRecording(path, frames);
+    const reader = await openRecording(path);
+    let number = 0;
+    for await (const recorded of reader.frames()) {
+      expect(recorded.number).toBe(number);
+      expect(Buffer.from(encodeFrame(frames[number]!)).equals(recorded.bytes)).toBe(true);
+      number++;
+    }
+    expect(number).toBe(60);
+    expect(reader.readBytes).toBe(reader.sizeBytes);
+    await reader.close();
+  });
+
+  it('can be left before their end', async () => {
+    const path = folder.file(`left${extension}`);
+    await writeRecording(path, manyFrames(40, 2000));
+    const reader = await openRecording(path);
+    for await (const recorded of reader.frames()) if (recorded.number === 3) break;
+    expect(reader.readBytes).toBeLessThan(reader.sizeBytes);
+    await reader.close();
+  });
+
+  it('that are cut off give every whole frame, then say where they end', async () => {
+    const path = folder.file(`whole${extension}`);
+    const cut = folder.file(`cut${extension}`);
+    await writeRecording(path, manyFrames(30, 500));
+    const bytes = readFileSync(path);
+    for (const length of [bytes.length - 1, Math.floor(bytes.length / 2)]) {
+      writeFileSync(cut, bytes.subarray(0, length));
+      const reader = await openRecording(cut);
+      const numbers: number[] = [];
+      const reading = (async () => {
+        for await (const recorded of reader.frames()) {
+          soundFrame(recorded.bytes);
+          numbers.push(recorded.number);
+        }
+      })();
+      const error: unknown = await reading.catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: 'RECORDING_TRUNCATED' });
+      expect(String(error)).toMatch(new RegExp(`cut${extension}: frame ${numbers.length} at byte \\d+: `));
+      expect(numbers).toEqual(numbers.map((_, index) => index));
+      expect(numbers.length).toBeGreaterThan(0);
+      await reader.close();
+    }
+  });
+
+  it('are refused where they exist, or an interrupted one does, unless to be overwritten', async () => {
+    const path = folder.file(`there${extension}`);
+    const interrupted = await createRecording(path, { header: HEADER });
+    await expect(createRecording(path, { header: HEADER })).rejects.toMatchObject({ code: 'INPUT_REFUSED' });
+    await interrupted.close();
+    await expect(createRecording(path, { header: HEADER })).rejects.toThrow(/there.*exists already/);
+    const discarded = await createRecording(path, { header: HEADER, overwrite: true });
+    await discarded.discard();
+    expect(existsSync(`${path}.partial`)).toBe(false);
+    expect(await readFrames(path)).toEqual([]);
+  });
+
+  it('hold what was flushed though they are never closed', async () => {
+    const path = folder.file(`flushed${extension}`);
+    const writer = await createRecording(path, { header: HEADER });
+    await writer.write(manyFrames(1, 3)[0]!);
+    await writer.flush();
+    const copy = folder.file(`copy${extension}`);
+    writeFileSync(copy, readFileSync(`${path}.partial`));
+    expect(await readFrames(copy)).toEqual(manyFrames(1, 3));
+    await writer.discard();
+  });
+});
+
+describe('broken native recordings are refused', () => {
+  const refusal = async (bytes: Uint8Array, name = 'broken.l1f'): Promise<unknown> => {
+    const path = folder.file(name);
+    writeFileSync(path, bytes);
+    return readRecorded(path).then(
+      () => 'read',
+      (error: unknown) => error,
+    );
+  };
+
+  it('without a header', async () => {
+    expect(await refusal(new Uint8Array())).toMatchObject({ code: 'RECORDING_TRUNCATED' });
+    expect(await refusal(new Uint8Array(), 'broken.l1f.zst')).toMatchObject({ code: 'RECORDING_TRUNCATED' });
+    expect(await refusal(Uint8Array.of(2, 8, 1))).toMatchObject({
+      code: 'INPUT_REFUSED',
+      message: expect.stringContaining('expected the magic "L1F"') as string,
+    });
+    expect(await refusal(Uint8Array.of(3, 0xff, 0xff, 0xff))).toMatchObject({ code: 'INPUT_REFUSED' });
+  });
+
+  it('of another version', async () => {
+    // magic (field 1) "L1F", version (field 2) 9
+    expect(await refusal(Uint8Array.of(7, 0x0a, 3, 0x4c, 0x31, 0x46, 0x10, 9))).toMatchObject({
+      code: 'INPUT_REFUSED',
+      message: expect.stringContaining('expected version 1 of the native recording, received 9') as string,
+    });
+  });
+
+  it('whose length is beyond the limit', async () => {
+    const path = folder.file('sound.l1f');
+    await writeRecording(path, manyFrames(1, 2));
+    const sound = readFileSync(path);
+    expect(await refusal(Buffer.concat([sound, Uint8Array.of(0xff, 0xff, 0xff, 0x7f)]))).toMatchObject({
+      code: 'INPUT_REFUSED',
+      message: expect.stringMatching(
+        new RegExp(`frame 1 at byte ${sound.length}: expected a length of at most \\d+ bytes, received 268435455`),
+      ) as string,
+    });
+    expect(await refusal(Buffer.concat([sound, new Uint8Array(9).fill(0xff)]))).toMatchObject({ code: 'INPUT_REFUSED' });
+  });
+
+  it('that are not there', async () => {
+    await expect(openRecording(folder.file('none.l1f'))).rejects.toMatchObject({ code: 'INPUT_REFUSED' });
+  });
+
+  it('whose extension is unknown, with the ones that are', async () => {
+    await expect(openRecording('events.root')).rejects.toThrow(/events\.root.*\.l1f, \.l1f\.zst, \.h5, \.hdf5/);
+    await expect(createRecording('events.zst', { header: HEADER })).rejects.toMatchObject({ code: 'INPUT_REFUSED' });
+  });
+});
+
+describe('message framing', () => {
+  it('does not depend on how the stream is cut into chunks', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 12 }),
+        fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 10 }),
+        async (messages, sizes) => {
+          const stream = Buffer.concat(
+            messages.flatMap((message) => {
+              const { length } = message;
+              return [Uint8Array.from(length < 128 ? [length] : [(length & 127) | 128, length >> 7]), message];
+            }),
+          );
+          async function* chunks(): AsyncGenerator<Uint8Array> {
+            for (let at = 0, turn = 0; at < stream.length; turn++) {
+              const size = sizes[turn % sizes.length]!;
+              yield await Promise.resolve(stream.subarray(at, at + size));
+              at += size;
+            }
+          }
+          const read = await collect(readDelimited(chunks(), 'stream'));
+          expect(read.map(({ bytes }) => new Uint8Array(bytes))).toEqual(messages);
+        },
+      ),
+    );
+  });
+});
+
+describe('foreign and damaged zstd files', () => {
+  const FRAMES = 450;
+  const some = manyFrames(8, 500);
+  const frames = Array.from({ length: FRAMES }, (_, number) => some[number % some.length]!);
+  const content = async (): Promise<Buffer> => {
+    const path = folder.file('content.l1f');
+    await writeRecording(path, frames); // 17 MiB: more than is decoded at once
+    return readFileSync(path);
+  };
+
+  it('are read when they are one frame of any size, several, or have skippable frames between', async () => {
+    const whole = await content();
+    const encoder = new Encoder(1);
+    const half = Math.floor(whole.length / 2);
+    const skippable = Buffer.from([0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+    const variants = {
+      'one.l1f.zst': encoder.encodeSync(whole),
+      'two.l1f.zst': Buffer.concat([
+        skippable,
+        encoder.encodeSync(whole.subarray(0, half)),
+        encoder.encodeSync(Buffer.alloc(0)),
+        skippable,
+        encoder.encodeSync(whole.subarray(half)),
+      ]),
+    };
+    for (const [name, bytes] of Object.entries(variants)) {
+      writeFileSync(folder.file(name), bytes);
+      const recorded = await readRecorded(folder.file(name));
+      expect(recorded.map(({ number }) => number)).toEqual(Array.from({ length: FRAMES }, (_, number) => number));
+      expect(recorded.every(({ bytes, number }) => Buffer.from(encodeFrame(frames[number]!)).equals(bytes))).toBe(true);
+    }
+  });
+
+  it.skipIf(!hasZstd())('agree with the zstd command line both ways', async () => {
+    const whole = await content();
+    const ours = folder.file('ours.l1f.zst');
+    await writeRecording(ours, frames);
+    expect(execFileSync('zstd', ['-dc', ours], { maxBuffer: 2 ** 26 }).equals(whole)).toBe(true);
+    const theirs = folder.file('theirs.l1f.zst');
+    execFileSync('zstd', ['-q', '--check', folder.file('content.l1f'), '-o', theirs]);
+    expect(await readRecorded(theirs)).toHaveLength(FRAMES);
+
+    // The command line adds a checksum: a changed bit is found.
+    const changed = readFileSync(theirs);
+    changed[changed.length - 2]! ^= 1;
+    writeFileSync(theirs, changed);
+    await expect(readRecorded(theirs)).rejects.toMatchObject({
+      code: 'INPUT_REFUSED',
+      message: expect.stringMatching(/zstd frame at byte 0 of the file is corrupt/) as string,
+    });
+  });
+
+  it('are refused with their place when they are not zstd', async () => {
+    const ours = folder.file('garbled.l1f.zst');
+    await writeRecording(ours, manyFrames(2, 100));
+    writeFileSync(ours, Buffer.concat([readFileSync(ours), Buffer.from('not zstd at all')]));
+    await expect(readRecorded(ours)).rejects.toMatchObject({
+      code: 'INPUT_REFUSED',
+      message: expect.stringMatching(/expected a zstd frame \(28 b5 2f fd\) at byte \d+ of the file, received 6e 6f 74 20/) as string,
+    });
+  });
+
+  it('never hang or crash, whatever bytes are changed', async () => {
+    const ours = folder.file('changed.l1f.zst');
+    await writeRecording(ours, manyFrames(2, 60));
+    const bytes = readFileSync(ours);
+    const path = folder.file('damaged.l1f.zst');
+    await fc.assert(
+      fc.asyncProperty(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), async (at, change) => {
+        const damaged = Buffer.from(bytes);
+        damaged[at]! ^= change;
+        writeFileSync(path, damaged);
+        const outcome = await readRecorded(path).catch((error: unknown) => error);
+        if (!Array.isArray(outcome)) {
+          expect(outcome).toMatchObject({ name: 'TriggerError', message: expect.stringContaining(path) as string });
+        }
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
+
+function hasZstd(): boolean {
+  try {
+    execFileSync('zstd', ['--version']);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,158 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+
+import { describe, expect, it } from 'vitest';
+
+import type { AcceptedEvent, DeadLetter } from '#nae/event/accepted-event.js';
+import { bunchCrossingOf, labelOf, objectsOf, orbitOf } from '#nae/event/frame.js';
+import { bytesPerEvent, Encoding } from '#nae/event/layout.js';
+import { RecordingSink } from '#nae/sink/recording-sink.js';
+
+import { HEADER, readFrames } from '../recording/recordings.js';
+import { temporaryFolder } from '../recording/temporary-folder.js';
+
+const folder = temporaryFolder();
+
+function accepted(number: number, changes: Partial<AcceptedEvent> = {}): AcceptedEvent {
+  const encoding = changes.encoding ?? Encoding.HW32;
+  return {
+    run: 3,
+    luminositySection: 1,
+    orbit: 262_144 + number,
+    bunchCrossing: 10 + number,
+    encoding,
+    objects: new Uint8Array(bytesPerEvent(encoding)).fill(number),
+    paths: [
+      { path: 'nae', model: 'nae-events-s', modelSha256: 'ab'.repeat(32), score: 1.5, threshold: 1.25 },
+      { path: 'ae', model: 'ae-events-s', modelSha256: 'cd'.repeat(32), score: 0.5, threshold: 0.25 },
+    ],
+    position: { source: 'l1.frames', partition: 2, offset: 40n + BigInt(number) },
+    index: number,
+    label: number % 2,
+    ...changes,
+  };
+}
+
+const deadLetter: DeadLetter = {
+  kind: 'frame',
+  reason: 'not-protobuf',
+  detail: 'index out of range',
+  position: { source: 'l1.frames', partition: 0, offset: 2n ** 60n },
+  index: undefined,
+  bytes: Uint8Array.of(1, 2, 255),
+};
+
+const lines = (path: string): unknown[] =>
+  readFileSync(path, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
+
+describe('the recording sink', () => {
+  it.each(['out.l1f', 'out.l1f.zst'])('keeps accepted events in %s, and what was decided beside it', async (name) => {
+    const path = folder.file(name);
+    const sink = await RecordingSink.create(path, { header: HEADER });
+    const first = [accepted(0), accepted(1), accepted(2, { encoding: Encoding.PHYS32 })];
+    const second = [accepted(3, { run: 4 }), accepted(4, { label: undefined, run: 4 })];
+    await sink.write({ accepted: first, deadLetters: [] });
+    await sink.write({ accepted: [], deadLetters: [] });
+    await sink.write({ accepted: second, deadLetters: [] });
+    await sink.close();
+
+    expect(sink.name).toBe(path);
+    const frames = await readFrames(path);
+    expect(frames.map(({ run, encoding, eventCount }) => [run, encoding, eventCount])).toEqual([
+      [3, Encoding.HW32, 2],
+      [3, Encoding.PHYS32, 1],
+      [4, Encoding.HW32, 1],
+      [4, Encoding.HW32, 1],
+    ]);
+    const events = [...first, ...second];
+    let number = 0;
+    for (const frame of frames) {
+      for (let index = 0; index < frame.eventCount; index++) {
+        const event = events[number++]!;
+        expect(orbitOf(frame, index)).toBe(event.orbit);
+        expect(bunchCrossingOf(frame, index)).toBe(event.bunchCrossing);
+        expect(labelOf(frame, index)).toBe(event.label);
+        expect(objectsOf(frame, index)).toEqual(event.objects);
+      }
+    }
+    const written = lines(`${path}.accepted.jsonl`);
+    expect(written).toHaveLength(5);
+    expect(written[1]).toEqual({
+      run: 3,
+      luminosity_section: 1,
+      orbit: 262_145,
+      bunch_crossing: 11,
+      encoding: 'HW32',
+      objects: Buffer.alloc(76, 1).toString('base64'),
+      paths: [
+        { path: 'nae', model: 'nae-events-s', model_sha256: 'ab'.repeat(32), score: 1.5, threshold: 1.25 },
+        { path: 'ae', model: 'ae-events-s', model_sha256: 'cd'.repeat(32), score: 0.5, threshold: 0.25 },
+      ],
+      source: { source: 'l1.frames', partition: 2, offset: 41, index: 1 },
+      label: 1,
+    });
+    expect(written[4]).not.toHaveProperty('label');
+    expect(existsSync(`${path}.dead-letter.jsonl`)).toBe(false);
+  });
+
+  it('keeps dead letters with the bytes as they came', async () => {
+    const path = folder.file('out.l1f');
+    const sink = await RecordingSink.create(path, { header: HEADER });
+    const event: DeadLetter = { ...deadLetter, kind: 'event', reason: 'eta-out-of-range', index: 7 };
+    await sink.write({ accepted: [], deadLetters: [deadLetter] });
+    await sink.write({ accepted: [], deadLetters: [event] });
+    await sink.close();
+    expect(lines(`${path}.dead-letter.jsonl`)).toEqual([
+      {
+        kind: 'frame',
+        reason: 'not-protobuf',
+        detail: 'index out of range',
+        source: { source: 'l1.frames', partition: 0, offset: '1152921504606846976' },
+        bytes: 'AQL/',
+      },
+      expect.objectContaining({
+        kind: 'event',
+        source: { source: 'l1.frames', partition: 0, offset: '1152921504606846976', index: 7 },
+      }),
+    ]);
+    expect(await readFrames(path)).toEqual([]);
+  });
+
+  it('has a delivery with the operating system once written, though it is never closed', async () => {
+    const path = folder.file('killed.l1f.zst');
+    const sink = await RecordingSink.create(path, { header: HEADER });
+    await sink.write({ accepted: [accepted(0)], deadLetters: [deadLetter] });
+    writeFileSync(folder.file('found.l1f.zst'), readFileSync(`${path}.partial`));
+    expect(await readFrames(folder.file('found.l1f.zst'))).toHaveLength(1);
+    expect(lines(`${path}.accepted.jsonl`)).toHaveLength(1);
+    expect(lines(`${path}.dead-letter.jsonl`)).toHaveLength(1);
+    await sink.close();
+  });
+
+  it('refuses files that are there, unless to be overwritten: then nothing of them is left', async () => {
+    const path = folder.file('again.l1f');
+    const first = await RecordingSink.create(path, { header: HEADER });
+    await first.write({ accepted: [accepted(0)], deadLetters: [deadLetter] });
+    await first.close();
+    for (const suffix of ['', '.accepted.jsonl', '.dead-letter.jsonl']) {
+      const other = folder.file(`other${suffix.replaceAll(/\W/g, '')}.l1f`);
+      writeFileSync(`${other}${suffix}`, 'mine');
+      await expect(RecordingSink.create(other, { header: HEADER })).rejects.toMatchObject({ code: 'INPUT_REFUSED' });
+      expect(readFileSync(`${other}${suffix}`, 'utf8')).toBe('mine');
+    }
+    const second = await RecordingSink.create(path, { header: HEADER, overwrite: true });
+    await second.close();
+    expect(await readFrames(path)).toEqual([]);
+    expect(readFileSync(`${path}.accepted.jsonl`, 'utf8')).toBe('');
+    expect(existsSync(`${path}.dead-letter.jsonl`)).toBe(false);
+  });
+
+  it('refuses HDF5 and folders that are not there', async () => {
+    await expect(RecordingSink.create(folder.file('out.h5'), { header: HEADER })).rejects.toThrow(/\.l1f or \.l1f\.zst/);
+    await expect(RecordingSink.create(folder.file('none/out.l1f'), { header: HEADER })).rejects.toMatchObject({
+      code: 'INPUT_REFUSED',
+    });
+  });
+});
