@@ -99,7 +99,9 @@ class Conversion {
       skippedEvents: this.#skippedEvents,
       lost:
         this.#hadSourceGroups && formatOf(this.#writer.path) !== 'hdf5'
-          ? ['source_group: only HDF5 says which events share a generated parton event; intervals will take all as independent']
+          ? [
+              'source_group: only HDF5 says which events share a generated parton event; intervals will take all as independent',
+            ]
           : [],
     };
   }
@@ -108,8 +110,11 @@ class Conversion {
     const { encoding } = this.#options;
     const toHdf5 = formatOf(this.#writer.path) === 'hdf5';
     const target = encoding === 'keep' ? (toHdf5 ? Encoding.PHYS32 : frame.encoding) : Encoding[encoding];
-    const { frame: converted, faults, faulty } =
-      target === frame.encoding ? { frame, faults: undefined, faulty: 0 } : reencode(frame, target);
+    const {
+      frame: converted,
+      faults,
+      faulty,
+    } = target === frame.encoding ? { frame, faults: undefined, faulty: 0 } : reencode(frame, target);
     if (this.#options.eventsPerFrame === undefined && faulty === 0) {
       await this.#write({ frame: converted, sourceGroups });
       return;
@@ -127,7 +132,10 @@ class Conversion {
 
   #refuse(problem: string): void {
     if (this.#options.skipFaulty === true) return;
-    throw new TriggerError('INPUT_REFUSED', `${this.#reader.path}: ${problem} (skipping what is faulty was not asked for)`);
+    throw new TriggerError(
+      'INPUT_REFUSED',
+      `${this.#reader.path}: ${problem} (skipping what is faulty was not asked for)`,
+    );
   }
 
   async #write(packed: PackedFrame | undefined): Promise<void> {

@@ -46,7 +46,10 @@ export function encodeLength(length: number): Uint8Array {
  * Throws TriggerError RECORDING_TRUNCATED, after every whole message has been yielded, where the stream ends inside
  * a message, and INPUT_REFUSED where a length is not one; message 0 is the header, message n + 1 is frame n.
  */
-export async function* readDelimited(chunks: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<DelimitedMessage> {
+export async function* readDelimited(
+  chunks: AsyncIterable<Uint8Array>,
+  path: string,
+): AsyncGenerator<DelimitedMessage> {
   let parts: Uint8Array[] = [];
   let held = 0;
   let needed = 1;

@@ -2,7 +2,15 @@
  * What a recording holds, from reading all of it.
  */
 import { TriggerError } from '../errors.js';
-import { bunchCrossingOf, decodeFrame, isBunchCrossing, isFrameFault, labelOf, orbitOf, type L1Frame } from '../event/frame.js';
+import {
+  bunchCrossingOf,
+  decodeFrame,
+  isBunchCrossing,
+  isFrameFault,
+  labelOf,
+  orbitOf,
+  type L1Frame,
+} from '../event/frame.js';
 import { EVENT_FAULTS, eventFaultCode } from '../event/hardware-words.js';
 import { encodingName } from '../event/layout.js';
 import { codesOf } from './encode-events.js';

@@ -78,7 +78,12 @@ export class Hdf5Columns {
     this.#file = file;
     const particles = this.#dataset('Particles');
     const shape = particles?.shape;
-    if (particles === undefined || shape?.length !== 3 || shape[1] !== OBJECTS_PER_EVENT || shape[2] !== PARTICLE_VALUES) {
+    if (
+      particles === undefined ||
+      shape?.length !== 3 ||
+      shape[1] !== OBJECTS_PER_EVENT ||
+      shape[2] !== PARTICLE_VALUES
+    ) {
       const received = particles === undefined ? 'none' : `(${particles.shape?.join(', ') ?? ''})`;
       throw this.#refusal(
         `expected a dataset Particles of shape (N, ${OBJECTS_PER_EVENT}, ${PARTICLE_VALUES}), received ${received}`,
@@ -157,7 +162,12 @@ export class Hdf5Columns {
     const dataset = this.#dataset(name);
     if (dataset === undefined) return undefined;
     const { shape, dtype } = dataset;
-    if (shape?.length !== 1 || shape[0] !== this.events || typeof dtype !== 'string' || !/^[<|]?[bhilqBHILQ]$/.test(dtype)) {
+    if (
+      shape?.length !== 1 ||
+      shape[0] !== this.events ||
+      typeof dtype !== 'string' ||
+      !/^[<|]?[bhilqBHILQ]$/.test(dtype)
+    ) {
       throw this.#refusal(
         `${name}: expected ${this.events} integers, received shape (${shape?.join(', ') ?? ''}) of type ${JSON.stringify(dtype)}`,
       );
@@ -170,12 +180,12 @@ export class Hdf5Columns {
     const labelNames = new Map<number, string>();
     if (this.#process === undefined) return { labelOfProcess: [], labelNames };
     const { attrs } = this.#process;
-    const names = attrs['names']?.value;
-    const background = attrs['background']?.value;
-    if (!isArray(names) || !isArray(background) || names.length !== background.length) {
+    const names = attrs.names?.value;
+    const background = attrs.background?.value;
+    if (!isStrings(names) || !isArray(background) || names.length !== background.length) {
       throw this.#refusal(
         `process: expected attributes names (strings) and background (0 or 1 for each name), ` +
-          `received ${asText(attrs['names']?.json_value ?? null)} and ${asText(attrs['background']?.json_value ?? null)}`,
+          `received ${asText(attrs.names?.json_value ?? null)} and ${asText(attrs.background?.json_value ?? null)}`,
       );
     }
     const labelOfProcess: number[] = [];
@@ -183,7 +193,7 @@ export class Hdf5Columns {
     for (let process = 0; process < names.length; process++) {
       const isBackground = Number(background[process]) !== 0;
       const label = isBackground ? 0 : Math.max(0, ...labelOfProcess) + 1;
-      if (!isBackground) labelNames.set(label, String(names[process]));
+      if (!isBackground) labelNames.set(label, names[process]!);
       labelOfProcess.push(label);
     }
     if (labelNames.size > 256) {
@@ -213,6 +223,10 @@ export class Hdf5Columns {
 
 function isArray(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || ArrayBuffer.isView(value);
+}
+
+function isStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
 }
 
 function asText(value: unknown): string {

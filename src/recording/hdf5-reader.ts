@@ -64,7 +64,7 @@ export class Hdf5Reader implements RecordingReader {
     return this.eventCount === 0 ? this.sizeBytes : Math.round((this.#eventsRead / this.eventCount) * this.sizeBytes);
   }
 
-  async *frames(): AsyncGenerator<RecordedFrame> {
+  async *frames(): AsyncGenerator<RecordedFrame, undefined> {
     const { events, blockEvents } = this.#columns;
     const packer = new FramePacker(this.#options.eventsPerFrame);
     const clock = new ReplayerClock(this.#options.run);

@@ -153,9 +153,15 @@ export class Hdf5Writer implements RecordingWriter {
     const process = this.#file.get('process') as Dataset;
     process.create_attribute(
       'names',
-      Array.from({ length: count }, (_, label) => labelNames.get(label) ?? (label === 0 ? 'background' : `label ${label}`)),
+      Array.from(
+        { length: count },
+        (_, label) => labelNames.get(label) ?? (label === 0 ? 'background' : `label ${label}`),
+      ),
     );
-    process.create_attribute('background', Int8Array.from({ length: count }, (_, label) => (label === 0 ? 1 : 0)));
+    process.create_attribute(
+      'background',
+      Int8Array.from({ length: count }, (_, label) => (label === 0 ? 1 : 0)),
+    );
   }
 }
 

@@ -67,7 +67,7 @@ export class L1fReader implements RecordingReader {
     return this.#input.position;
   }
 
-  async *frames(): AsyncGenerator<RecordedFrame> {
+  async *frames(): AsyncGenerator<RecordedFrame, undefined> {
     let number = 0;
     for await (const { bytes } of this.#input.messages) yield { number: number++, bytes, sourceGroups: undefined };
   }
@@ -86,8 +86,7 @@ class FileInput {
 
   constructor(file: FileHandle, path: string, format: 'l1f' | 'l1f.zst') {
     this.#file = file;
-    const blocks =
-      format === 'l1f' ? this.#blocks() : decompressFile(file, (position) => (this.position = position));
+    const blocks = format === 'l1f' ? this.#blocks() : decompressFile(file, (position) => (this.position = position));
     this.messages = readDelimited(oneAhead(blocks), path);
   }
 

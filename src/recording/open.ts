@@ -80,7 +80,10 @@ export async function refuseExisting(paths: readonly string[]): Promise<void> {
       () => false,
     );
     if (exists) {
-      throw new TriggerError('INPUT_REFUSED', `${path}: exists already; remove it, name another, or ask for overwriting`);
+      throw new TriggerError(
+        'INPUT_REFUSED',
+        `${path}: exists already; remove it, name another, or ask for overwriting`,
+      );
     }
   }
 }

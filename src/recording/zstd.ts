@@ -68,7 +68,10 @@ export async function openCompressor(): Promise<(bytes: Uint8Array) => Promise<U
  *
  * @param onRead - told how far the file has been read, in bytes
  */
-export async function* decompressFile(file: FileHandle, onRead: (position: number) => void): AsyncGenerator<Uint8Array> {
+export async function* decompressFile(
+  file: FileHandle,
+  onRead: (position: number) => void,
+): AsyncGenerator<Uint8Array> {
   const { size } = await file.stat();
   const codec = await (wholeFrames ??= loadWholeFrameCodec());
   const decoding: Promise<Uint8Array>[] = [];
