@@ -9,7 +9,7 @@ import { CLASS_OF_SLOT, PARTICLE_VALUES, PARTICLES_PER_EVENT } from './hdf5.js';
 import { Hdf5Columns, type Hdf5Block } from './hdf5-columns.js';
 import type { RecordedFrame, RecordingHeader, RecordingReader } from './recording.js';
 
-export interface Hdf5ReaderOptions {
+interface Hdf5ReaderOptions {
   /** Events of a frame; frames that end with a luminosity section are shorter. */
   readonly eventsPerFrame: number;
   /** Run number given to events of files without identities. */

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 
 import { Encoder } from '@toondepauw/node-zstd';
 import fc from 'fast-check';
@@ -156,8 +156,10 @@ describe('broken native recordings are refused', () => {
     });
   });
 
-  it('that are not there', async () => {
+  it('that are not there, or folders', async () => {
     await expect(openRecording(folder.file('none.l1f'))).rejects.toMatchObject({ code: 'INPUT_REFUSED' });
+    mkdirSync(folder.file('folder.l1f'));
+    await expect(openRecording(folder.file('folder.l1f'))).rejects.toMatchObject({ code: 'INPUT_REFUSED' });
   });
 
   it('whose extension is unknown, with the ones that are', async () => {
