@@ -1,7 +1,7 @@
 /**
  * What leaves the stream: accepted events with their provenance, and dead letters.
  */
-import { bigintToInt64, int64ToBigint } from './frame.js';
+import { bigintToInt64, int64ToBigint, wireEncoding } from './frame.js';
 import { l1trigger } from './generated/l1_event.js';
 import type { Encoding } from './layout.js';
 
@@ -58,7 +58,7 @@ export function encodeAcceptedEvent(event: AcceptedEvent): Uint8Array {
     luminositySection: event.luminositySection,
     orbit: event.orbit,
     bunchCrossing: event.bunchCrossing,
-    encoding: event.encoding,
+    encoding: wireEncoding(event.encoding),
     objects: event.objects,
     paths: event.paths.map((decision) => ({ ...decision })),
     source: {

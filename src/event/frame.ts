@@ -5,7 +5,7 @@
 import Long from 'long';
 
 import { l1trigger } from './generated/l1_event.js';
-import { bytesPerEvent, CROSSINGS_PER_ORBIT, Encoding } from './layout.js';
+import { bytesPerEvent, CROSSINGS_PER_ORBIT, Encoding, encodingName } from './layout.js';
 
 const Wire = l1trigger.v1;
 
@@ -106,7 +106,7 @@ function lengthMismatch(field: string, bytes: Uint8Array, expected: number, opti
 /** Serialise a frame; the result owns its bytes. */
 export function encodeFrame(frame: L1Frame): Uint8Array {
   return Wire.L1Frame.encode({
-    encoding: frame.encoding,
+    encoding: wireEncoding(frame.encoding),
     run: frame.run,
     luminositySection: frame.luminositySection,
     orbit: frame.orbit,
@@ -117,6 +117,11 @@ export function encodeFrame(frame: L1Frame): Uint8Array {
     labels: frame.labels,
     createdUnixNs: bigintToInt64(frame.createdUnixNs),
   }).finish();
+}
+
+/** The generated code's value for an encoding. */
+export function wireEncoding(encoding: Encoding): l1trigger.v1.Encoding {
+  return Wire.Encoding[encodingName(encoding)];
 }
 
 /** Bunch crossing of an event, as it stands in the frame (not validated). */
@@ -158,11 +163,15 @@ export function isBunchCrossing(crossing: number): boolean {
   return crossing >= 1 && crossing <= CROSSINGS_PER_ORBIT;
 }
 
+/** A 64-bit integer as the generated code takes it: its `Long` is another declaration of the same class. */
+type Int64 = l1trigger.v1.L1Frame['createdUnixNs'];
+
 /** A protobufjs int64 as it is decoded. */
-export function int64ToBigint(value: Long): bigint {
+export function int64ToBigint(value: Pick<Int64, 'high' | 'low'>): bigint {
   return (BigInt(value.high) << 32n) | BigInt(value.low >>> 0);
 }
 
-export function bigintToInt64(value: bigint): Long {
-  return Long.fromBits(Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)), false);
+export function bigintToInt64(value: bigint): Int64 {
+  const bits: object = Long.fromBits(Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)), false);
+  return bits as Int64;
 }

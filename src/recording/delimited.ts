@@ -1,13 +1,13 @@
 /**
  * The framing of native recordings: messages one after another, each behind its length as a protobuf varint.
  */
-import { TriggerError } from '../errors.js';
+import { messageOf, TriggerError } from '../errors.js';
 
 /**
  * Longest message that is believed. Well above the largest frame the stream takes, so that a frame which is only
  * too large becomes a frame fault, while a broken length does not make the reader collect gigabytes.
  */
-export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 /** Four bytes of varint reach 2^28 - 1; a fifth is more than any length allowed. */
 const MAX_VARINT_BYTES = 4;
@@ -44,7 +44,7 @@ export function encodeLength(length: number): Uint8Array {
  * reused.
  *
  * Throws TriggerError RECORDING_TRUNCATED, after every whole message has been yielded, where the stream ends inside
- * a message, and INPUT_REFUSED where a length is not one; message 0 is the header, message n + 1 is frame n.
+ * a message, and INPUT_REFUSED where a length is not one or the stream cannot be read; message 0 is the header, message n + 1 is frame n.
  */
 export async function* readDelimited(
   chunks: AsyncIterable<Uint8Array>,
@@ -90,10 +90,10 @@ export async function* readDelimited(
       if (held === 0) needed = 1;
     }
   } catch (fault) {
-    if (!(fault instanceof StreamFault)) throw fault;
+    if (fault instanceof TriggerError) throw fault;
     throw new TriggerError(
-      fault.truncated ? 'RECORDING_TRUNCATED' : 'INPUT_REFUSED',
-      `${path}: ${placeOf(number, offset)}: ${fault.message}`,
+      fault instanceof StreamFault && fault.truncated ? 'RECORDING_TRUNCATED' : 'INPUT_REFUSED',
+      `${path}: ${placeOf(number, offset)}: ${messageOf(fault)}`,
       { cause: fault },
     );
   }

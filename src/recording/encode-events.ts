@@ -3,7 +3,7 @@ import { EVENT_FAULTS, packCodes, quantise, toPhysical, unpackWords } from '../e
 import { Encoding, OBJECTS_PER_EVENT, VALUES_PER_EVENT } from '../event/layout.js';
 
 /** A frame in another encoding, and which of its events have no value there. */
-export interface ReencodedFrame {
+interface ReencodedFrame {
   readonly frame: L1Frame;
   /** Index in {@link EVENT_FAULTS} per event; the objects of a faulty event are all zero. */
   readonly faults: Uint8Array;

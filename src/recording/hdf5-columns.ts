@@ -180,12 +180,12 @@ export class Hdf5Columns {
     const labelNames = new Map<number, string>();
     if (this.#process === undefined) return { labelOfProcess: [], labelNames };
     const { attrs } = this.#process;
-    const names = attrs['names']?.value;
-    const background = attrs['background']?.value;
-    if (!isArray(names) || !isArray(background) || names.length !== background.length) {
+    const names = attrs.names?.value;
+    const background = attrs.background?.value;
+    if (!isStrings(names) || !isArray(background) || names.length !== background.length) {
       throw this.#refusal(
         `process: expected attributes names (strings) and background (0 or 1 for each name), ` +
-          `received ${asText(attrs['names']?.json_value ?? null)} and ${asText(attrs['background']?.json_value ?? null)}`,
+          `received ${asText(attrs.names?.json_value ?? null)} and ${asText(attrs.background?.json_value ?? null)}`,
       );
     }
     const labelOfProcess: number[] = [];
@@ -193,7 +193,7 @@ export class Hdf5Columns {
     for (let process = 0; process < names.length; process++) {
       const isBackground = Number(background[process]) !== 0;
       const label = isBackground ? 0 : Math.max(0, ...labelOfProcess) + 1;
-      if (!isBackground) labelNames.set(label, String(names[process]));
+      if (!isBackground) labelNames.set(label, names[process]!);
       labelOfProcess.push(label);
     }
     if (labelNames.size > 256) {
@@ -223,6 +223,10 @@ export class Hdf5Columns {
 
 function isArray(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || ArrayBuffer.isView(value);
+}
+
+function isStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
 }
 
 function asText(value: unknown): string {

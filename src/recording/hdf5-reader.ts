@@ -9,7 +9,7 @@ import { CLASS_OF_SLOT, PARTICLE_VALUES, PARTICLES_PER_EVENT } from './hdf5.js';
 import { Hdf5Columns, type Hdf5Block } from './hdf5-columns.js';
 import type { RecordedFrame, RecordingHeader, RecordingReader } from './recording.js';
 
-export interface Hdf5ReaderOptions {
+interface Hdf5ReaderOptions {
   /** Events of a frame; frames that end with a luminosity section are shorter. */
   readonly eventsPerFrame: number;
   /** Run number given to events of files without identities. */
@@ -64,7 +64,7 @@ export class Hdf5Reader implements RecordingReader {
     return this.eventCount === 0 ? this.sizeBytes : Math.round((this.#eventsRead / this.eventCount) * this.sizeBytes);
   }
 
-  async *frames(): AsyncGenerator<RecordedFrame> {
+  async *frames(): AsyncGenerator<RecordedFrame, undefined> {
     const { events, blockEvents } = this.#columns;
     const packer = new FramePacker(this.#options.eventsPerFrame);
     const clock = new ReplayerClock(this.#options.run);

@@ -67,7 +67,7 @@ export class L1fReader implements RecordingReader {
     return this.#input.position;
   }
 
-  async *frames(): AsyncGenerator<RecordedFrame> {
+  async *frames(): AsyncGenerator<RecordedFrame, undefined> {
     let number = 0;
     for await (const { bytes } of this.#input.messages) yield { number: number++, bytes, sourceGroups: undefined };
   }

@@ -29,7 +29,7 @@ export interface OpenOptions {
   readonly run?: number;
 }
 
-export interface CreateOptions {
+interface CreateOptions {
   readonly header: RecordingHeader;
   /** Replace what is there; without it an existing file is refused. */
   readonly overwrite?: boolean;

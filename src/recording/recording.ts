@@ -40,7 +40,7 @@ export interface RecordingReader {
    * RECORDING_TRUNCATED, after every whole frame has been yielded, where the file ends inside a frame, and
    * INPUT_REFUSED where its framing is broken; the message names the byte or event.
    */
-  frames(): AsyncIterableIterator<RecordedFrame>;
+  frames(): AsyncIterableIterator<RecordedFrame, undefined>;
 
   close(): Promise<void>;
 }

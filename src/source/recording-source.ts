@@ -21,18 +21,18 @@ export class RecordingSource implements Source {
   }
 
   async run(intake: Intake, stop: AbortSignal): Promise<void> {
-    const frames = this.#reader.frames();
+    const frames: AsyncIterator<RecordedFrame, undefined> = this.#reader.frames();
     const stopped = new Promise<void>((resolve) => {
       stop.addEventListener('abort', () => {
         resolve();
       });
     });
-    while (!stop.aborted) {
+    while (!isAborted(stop)) {
       const next = frames.next();
       if (!(await settlesThisTurn(next))) intake.idle();
-      const { done, value } = await next;
-      if (done === true || stop.aborted) break;
-      const full = intake.offer(this.#record(value));
+      const read = await next;
+      if (read.done === true || isAborted(stop)) break;
+      const full = intake.offer(this.#record(read.value));
       // A full stream may never have room again once it is being stopped.
       if (full !== undefined && !(await hasRoom(full, stopped))) break;
     }
@@ -55,6 +55,11 @@ export class RecordingSource implements Source {
   async close(): Promise<void> {
     await this.#reader.close();
   }
+}
+
+/** Asked again after waiting, which the compiler takes for settled. */
+function isAborted(stop: AbortSignal): boolean {
+  return stop.aborted;
 }
 
 /** Whether a promise settles before the event loop comes round: what it waits for is at hand. */

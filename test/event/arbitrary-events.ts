@@ -56,7 +56,8 @@ export const frame = (maxEvents = 8): fc.Arbitrary<L1Frame> =>
     })
     .map(({ codes, crossings, deltas, labels, ...rest }) => {
       const eventCount = codes.length / VALUES_PER_EVENT;
-      const bytes = (values: number[]): Uint8Array => new Uint8Array(Uint16Array.from(values.slice(0, eventCount)).buffer);
+      const bytes = (values: number[]): Uint8Array =>
+        new Uint8Array(Uint16Array.from(values.slice(0, eventCount)).buffer);
       return {
         encoding: rest.encoding,
         run: rest.run,

@@ -30,6 +30,14 @@ const SOUND: L1Frame = {
   createdUnixNs: 1_700_000_000_123_456_789n,
 };
 
+/** The sound frame with another number in its first field, `encoding`. */
+function withEncoding(encoding: number): Uint8Array {
+  const bytes = encodeFrame(SOUND);
+  expect([...bytes.subarray(0, 2)]).toEqual([0x08, 1]);
+  bytes[1] = encoding;
+  return bytes;
+}
+
 function reasonOf(bytes: Uint8Array | null | undefined, maxFrameBytes = 1000): string {
   const outcome = decodeFrame(bytes, { maxFrameBytes });
   return isFrameFault(outcome) ? outcome.reason : 'sound';
@@ -89,8 +97,8 @@ describe('frame faults', () => {
     ['not-protobuf', Uint8Array.of(0xff)],
     ['not-protobuf', new TextEncoder().encode('{"run": 1}')],
     ['not-protobuf', encodeFrame(SOUND).subarray(0, 100)],
-    ['unknown-encoding', encodeFrame({ ...SOUND, encoding: 0 as Encoding })],
-    ['unknown-encoding', encodeFrame({ ...SOUND, encoding: 3 as Encoding })],
+    ['unknown-encoding', withEncoding(0)],
+    ['unknown-encoding', withEncoding(3)],
     ['length-mismatch', encodeFrame({ ...SOUND, encoding: Encoding.PHYS32 })],
     ['length-mismatch', encodeFrame({ ...SOUND, eventCount: 3 })],
     ['length-mismatch', encodeFrame({ ...SOUND, eventCount: 0xffffffff })],

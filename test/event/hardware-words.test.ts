@@ -23,7 +23,10 @@ function quantiseObject(slot: number, pt: number, eta: number, phi: number): { c
   const faults = new Uint8Array(1);
   const faulty = quantise(values, 1, codes, faults);
   expect(faulty).toBe(faults[0] === 0 ? 0 : 1);
-  return { codes: [0, 1, 2].map((value) => codes[value * OBJECTS_PER_EVENT + slot]!), fault: EVENT_FAULTS[faults[0]!]! };
+  return {
+    codes: [0, 1, 2].map((value) => codes[value * OBJECTS_PER_EVENT + slot]!),
+    fault: EVENT_FAULTS[faults[0]!]!,
+  };
 }
 
 function unpackWord(slot: number, word: number): { codes: number[]; fault: string } {
@@ -33,7 +36,10 @@ function unpackWord(slot: number, word: number): { codes: number[]; fault: strin
   const faults = Uint8Array.of(255);
   const faulty = unpackWords(words, 1, codes, faults);
   expect(faulty).toBe(faults[0] === 0 ? 0 : 1);
-  return { codes: [0, 1, 2].map((value) => codes[value * OBJECTS_PER_EVENT + slot]!), fault: EVENT_FAULTS[faults[0]!]! };
+  return {
+    codes: [0, 1, 2].map((value) => codes[value * OBJECTS_PER_EVENT + slot]!),
+    fault: EVENT_FAULTS[faults[0]!]!,
+  };
 }
 
 /** A word from raw fields, by arithmetic rather than bit operations. */

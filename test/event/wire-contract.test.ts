@@ -40,7 +40,9 @@ const acceptedEvent: fc.Arbitrary<AcceptedEvent> = fc.record({
 
 describe('the wire contract', () => {
   it('numbers the fields of L1Frame as published', () => {
-    const numbers = Object.fromEntries(schema('L1Frame').fieldsArray.map(({ name, id, type }) => [name, `${type} ${id}`]));
+    const numbers = Object.fromEntries(
+      schema('L1Frame').fieldsArray.map(({ name, id, type }) => [name, `${type} ${id}`]),
+    );
     expect(numbers).toEqual({
       encoding: 'Encoding 1',
       run: 'uint32 2',

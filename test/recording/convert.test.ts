@@ -51,7 +51,12 @@ describe('converting recordings', () => {
         const made = await readFrames(to);
         expect(eventsOf(made)).toEqual(eventsOf(frames));
         expect(made.every(({ eventCount }) => eventCount >= 1 && eventCount <= size)).toBe(true);
-        expect(result).toMatchObject({ frames: made.length, events: eventsOf(frames).length, skippedEvents: 0, lost: [] });
+        expect(result).toMatchObject({
+          frames: made.length,
+          events: eventsOf(frames).length,
+          skippedEvents: 0,
+          lost: [],
+        });
       }),
       { numRuns: 40 },
     );
@@ -71,11 +76,13 @@ describe('converting recordings', () => {
 
   it('from HW32 to PHYS32, HDF5 and back to HW32 is the identity', async () => {
     const hw32 = frame(5).map((of) => ({ ...of, encoding: Encoding.HW32, createdUnixNs: 0n }));
-    const sound = fc.array(hw32, { minLength: 1, maxLength: 3 }).map((frames) =>
-      frames
-        .filter(({ eventCount, objects }) => objects.length === 76 * eventCount)
-        .map((of) => ({ ...of, labels: new Uint8Array(of.eventCount), orbit: of.orbit % 2 ** 31 })),
-    );
+    const sound = fc
+      .array(hw32, { minLength: 1, maxLength: 3 })
+      .map((frames) =>
+        frames
+          .filter(({ eventCount, objects }) => objects.length === 76 * eventCount)
+          .map((of) => ({ ...of, labels: new Uint8Array(of.eventCount), orbit: of.orbit % 2 ** 31 })),
+      );
     const [a, b, c, d] = ['a.l1f', 'b.l1f', 'c.h5', 'd.l1f'].map((name) => folder.file(name)) as [
       string,
       string,
@@ -121,12 +128,12 @@ describe('converting recordings', () => {
 
     const result = await convertRecording(from, to, { encoding: 'PHYS32', skipFaulty: true });
     expect(result).toMatchObject({ frames: 2, events: 5, skippedEvents: 1, skippedFrames: 0 });
-    expect((await readFrames(to)).map((of) => Array.from({ length: of.eventCount }, (_, e) => bunchCrossingOf(of, e)))).toEqual(
-      [
-        [1, 2, 3],
-        [1, 3],
-      ],
-    );
+    expect(
+      (await readFrames(to)).map((of) => Array.from({ length: of.eventCount }, (_, e) => bunchCrossingOf(of, e))),
+    ).toEqual([
+      [1, 2, 3],
+      [1, 3],
+    ]);
     // Kept encoding: a recording of faulty events is a test input of its own.
     expect(await convertRecording(from, folder.file('kept.l1f'), { encoding: 'keep' })).toMatchObject({ events: 6 });
   });
@@ -165,7 +172,11 @@ describe('describing recordings', () => {
     const broken = encodeFrame({ ...first!, labels: Uint8Array.of(1) });
     writeFileSync(path, Buffer.concat([readFileSync(path), encodeLength(broken.length), broken, Uint8Array.of(50, 1)]));
     const description = await describeRecording(path);
-    expect(description).toMatchObject({ frames: 3, events: 8, firstProblem: 'frame 1, event 1: crossing-out-of-range' });
+    expect(description).toMatchObject({
+      frames: 3,
+      events: 8,
+      firstProblem: 'frame 1, event 1: crossing-out-of-range',
+    });
     expect(description.eventFaults).toEqual(new Map([['crossing-out-of-range', 2]]));
     expect(description.frameFaults).toEqual(new Map([['length-mismatch', 1]]));
   });
@@ -176,6 +187,8 @@ describe('describing recordings', () => {
     writeFileSync(path, readFileSync(path).subarray(0, -5));
     const description = await describeRecording(path);
     expect(description.frames).toBe(1);
-    expect(description.firstProblem).toMatch(/short\.l1f: frame 1 at byte \d+: expected \d+ bytes with its length, received \d+/);
+    expect(description.firstProblem).toMatch(
+      /short\.l1f: frame 1 at byte \d+: expected \d+ bytes with its length, received \d+/,
+    );
   });
 });

@@ -194,9 +194,16 @@ describe('written HDF5 recordings', () => {
 
     const file = new h5wasm.File(path, 'r');
     const column = (name: string): unknown => (file.get(name) as { value: unknown } | null)?.value;
-    expect(file.keys().sort()).toEqual(
-      ['Particles', 'Particles_Classes', 'Particles_Names', 'bunch_crossing', 'luminosity_section', 'orbit', 'process', 'run'],
-    );
+    expect(file.keys().sort()).toEqual([
+      'Particles',
+      'Particles_Classes',
+      'Particles_Names',
+      'bunch_crossing',
+      'luminosity_section',
+      'orbit',
+      'process',
+      'run',
+    ]);
     expect(column('Particles_Names')).toEqual(['Pt', 'Eta', 'Phi', 'Class']);
     const particles = column('Particles') as Float32Array;
     expect(particles).toHaveLength(6000 * 76);
@@ -219,7 +226,9 @@ describe('written HDF5 recordings', () => {
       [6, 2, 2000],
     ]);
     expect(back.map(({ labels }) => labels)).toEqual(frames.map(({ labels }) => labels));
-    expect(back.map(({ bunchCrossings }) => bunchCrossings)).toEqual(frames.map(({ bunchCrossings }) => bunchCrossings));
+    expect(back.map(({ bunchCrossings }) => bunchCrossings)).toEqual(
+      frames.map(({ bunchCrossings }) => bunchCrossings),
+    );
   });
 
   it('may be empty', async () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 
 import { Encoder } from '@toondepauw/node-zstd';
 import fc from 'fast-check';
@@ -151,11 +151,15 @@ describe('broken native recordings are refused', () => {
         new RegExp(`frame 1 at byte ${sound.length}: expected a length of at most \\d+ bytes, received 268435455`),
       ) as string,
     });
-    expect(await refusal(Buffer.concat([sound, new Uint8Array(9).fill(0xff)]))).toMatchObject({ code: 'INPUT_REFUSED' });
+    expect(await refusal(Buffer.concat([sound, new Uint8Array(9).fill(0xff)]))).toMatchObject({
+      code: 'INPUT_REFUSED',
+    });
   });
 
-  it('that are not there', async () => {
+  it('that are not there, or folders', async () => {
     await expect(openRecording(folder.file('none.l1f'))).rejects.toMatchObject({ code: 'INPUT_REFUSED' });
+    mkdirSync(folder.file('folder.l1f'));
+    await expect(openRecording(folder.file('folder.l1f'))).rejects.toMatchObject({ code: 'INPUT_REFUSED' });
   });
 
   it('whose extension is unknown, with the ones that are', async () => {
@@ -250,7 +254,9 @@ describe('foreign and damaged zstd files', () => {
     writeFileSync(ours, Buffer.concat([readFileSync(ours), Buffer.from('not zstd at all')]));
     await expect(readRecorded(ours)).rejects.toMatchObject({
       code: 'INPUT_REFUSED',
-      message: expect.stringMatching(/expected a zstd frame \(28 b5 2f fd\) at byte \d+ of the file, received 6e 6f 74 20/) as string,
+      message: expect.stringMatching(
+        /expected a zstd frame \(28 b5 2f fd\) at byte \d+ of the file, received 6e 6f 74 20/,
+      ) as string,
     });
   });
 

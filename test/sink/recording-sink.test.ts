@@ -150,7 +150,9 @@ describe('the recording sink', () => {
   });
 
   it('refuses HDF5 and folders that are not there', async () => {
-    await expect(RecordingSink.create(folder.file('out.h5'), { header: HEADER })).rejects.toThrow(/\.l1f or \.l1f\.zst/);
+    await expect(RecordingSink.create(folder.file('out.h5'), { header: HEADER })).rejects.toThrow(
+      /\.l1f or \.l1f\.zst/,
+    );
     await expect(RecordingSink.create(folder.file('none/out.l1f'), { header: HEADER })).rejects.toMatchObject({
       code: 'INPUT_REFUSED',
     });
