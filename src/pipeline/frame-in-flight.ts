@@ -66,6 +66,13 @@ export class FrameInFlight {
     });
   }
 
+  /** All events are decided: results into event order, as the batches of a large frame finish in any. */
+  settle(): void {
+    this.accepted.sort((a, b) => a.index - b.index);
+    this.deadLetters.sort((a, b) => (a.index ?? 0) - (b.index ?? 0));
+    this.done = true;
+  }
+
   /** Record that an event cannot be decided; the others of the frame go on. */
   fault(index: number, code: number): EventFaultReason {
     const wire = this.wire!;

@@ -259,7 +259,7 @@ export class Pipeline implements Intake {
   }
 
   #frameDone(frame: FrameInFlight): void {
-    frame.done = true;
+    frame.settle();
     if (frame.wire !== undefined) {
       const latencyMs = Math.max(0, unixMs() - frame.availableUnixMs);
       this.totals.decide(latencyMs, frame.wire.eventCount);

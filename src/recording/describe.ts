@@ -17,7 +17,7 @@ import { codesOf } from './encode-events.js';
 import { openRecording } from './open.js';
 import type { RecordedFrame, RecordingFormat, RecordingHeader } from './recording.js';
 
-interface Range {
+export interface Range {
   readonly first: number;
   readonly last: number;
 }

@@ -98,5 +98,7 @@ function recordingText(description: RecordingDescription): string {
 
 /** Settings of a generator run to pages; --json has them whole. */
 function shortened(value: string): string {
-  return value.length <= 120 ? value : `${value.slice(0, 120)}... (${grouped(value.length)} characters, whole in --json)`;
+  return value.length <= 120
+    ? value
+    : `${value.slice(0, 120)}... (${grouped(value.length)} characters, whole in --json)`;
 }

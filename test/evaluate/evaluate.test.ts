@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { areaUnderCurve, evaluate } from '#nae/evaluate/evaluate.js';
+
+import { seeded } from '../pipeline/events.js';
+
+const coarse = fc.array(fc.nat(6), { minLength: 2, maxLength: 40 }).map((values) => Float32Array.from(values).sort());
+
+describe('the area under the curve', () => {
+  it('is the fraction of pairs in order, ties counting half', () => {
+    fc.assert(
+      fc.property(coarse, coarse, (background, signal) => {
+        let pairs = 0;
+        for (const s of signal) for (const b of background) pairs += s > b ? 1 : s === b ? 0.5 : 0;
+        expect(areaUnderCurve(background, signal).auc).toBeCloseTo(pairs / background.length / signal.length, 12);
+      }),
+    );
+  });
+
+  it('has an error that is the spread over repetitions', () => {
+    const random = seeded(3);
+    const gauss = (): number => Array.from({ length: 12 }, () => random(1 << 20) / 2 ** 20).reduce((a, b) => a + b) - 6;
+    const repeated = Array.from({ length: 300 }, () =>
+      areaUnderCurve(
+        Float32Array.from({ length: 300 }, gauss).sort(),
+        Float32Array.from({ length: 200 }, () => gauss() + 1).sort(),
+      ),
+    );
+    const mean = repeated.reduce((sum, { auc }) => sum + auc, 0) / 300;
+    const spread = Math.sqrt(repeated.reduce((sum, { auc }) => sum + (auc - mean) ** 2, 0) / 299);
+    const stated = repeated.reduce((sum, { auc_error: error }) => sum + error, 0) / 300;
+    // Two unit Gaussians one apart: Phi(1 / sqrt 2).
+    expect(mean).toBeCloseTo(0.7602, 2);
+    expect(stated / spread).toBeGreaterThan(0.85);
+    expect(stated / spread).toBeLessThan(1.15);
+  });
+});
+
+describe('working points', () => {
+  const background = Float32Array.from({ length: 200_000 }, (_, event) => event / 200_000);
+
+  it('count what is above the background quantile', () => {
+    const signal = Float32Array.from({ length: 1000 }, (_, event) => 0.5 + event / 1000);
+    const result = evaluate('model', background, background.length, new Map([['shifted', signal]]));
+    expect(result).toMatchObject({ model: 'model', background_events: 200_000 });
+    const [point] = result.signals[0]!.efficiency;
+    expect(point).toMatchObject({ background: 1e-3, background_passing: 200, threshold: Math.fround(0.999) });
+    expect(point!.signal).toBe(0.501);
+    expect(point!.low).toBeLessThan(0.501);
+    expect(point!.high).toBeGreaterThan(0.501);
+  });
+
+  it('have wider intervals where the background is worth fewer events', () => {
+    const signal = Float32Array.from({ length: 5000 }, (_, event) => 0.998 + event / 2_500_000);
+    const width = (effective: number): number => {
+      const point = evaluate('m', background, effective, new Map([['s', signal]])).signals[0]!.efficiency[1]!;
+      expect(point.low).toBeLessThanOrEqual(point.signal);
+      expect(point.high).toBeGreaterThanOrEqual(point.signal);
+      return point.high - point.low;
+    };
+    expect(width(50_000)).toBeGreaterThan(width(200_000));
+  });
+});
