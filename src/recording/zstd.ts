@@ -1,13 +1,14 @@
 /**
  * Zstandard for `.l1f.zst` (format: RFC 8878).
  *
- * Node 20 has no zstd of its own, so two libraries share the work. Measured on HW32 frames (one core; MB/s of
- * decompressed data; the zstd command line itself: 270 in, 66 out at level 3): @toondepauw/node-zstd (native, prebuilt
- * as npm packages, runs on libuv's threads) 223 and 63; zstddec (WebAssembly, streams, decodes only) 79-93;
- * @bokuweb/zstd-wasm 99 and 26, zstd-codec 61, fzstd 25 without checksums, @hpcc-js/wasm-zstd 2-8; Node 22's own
- * zlib 160 and 64. The native one takes whole frames only, so it decodes the bounded frames that this writer makes, and
- * zstddec every other: the single frame of the zstd command line, of any length, with constant memory. Where the
- * native one is not available for a platform, reading works through zstddec alone.
+ * Node 20 has no zstd of its own, so two libraries share the work. Measured on HW32 frames (one core of a busy machine,
+ * MB/s of decompressed data, decoding and encoding at level 3; the zstd command line there: 270 and 66):
+ * @toondepauw/node-zstd (native, prebuilt as npm packages, runs on libuv's threads) 223 and 63; zstddec (WebAssembly,
+ * streams, decodes only) 79-93; @bokuweb/zstd-wasm 99 and 26; zstd-codec decodes 61; fzstd decodes 25 and ignores
+ * checksums; @hpcc-js/wasm-zstd 2 and 8; Node 22's own zlib 160 and 64. The native one takes whole frames only, so it
+ * decodes the bounded frames that this writer makes, and zstddec every other: the single frame of the zstd command
+ * line, of any length, with constant memory. Where the native one is not available for a platform, reading works
+ * through zstddec alone. The native one cannot add content checksums; those of other writers are checked.
  */
 import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
