@@ -39,7 +39,17 @@ const vitest = (project) => {
   const file = join(results, `${project}.json`);
   run(
     `${project} tests`,
-    ['npx', '--no-install', 'vitest', 'run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`],
+    [
+      'npx',
+      '--no-install',
+      'vitest',
+      'run',
+      '--project',
+      project,
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${file}`,
+    ],
     vitestCounts(file),
   );
 };

@@ -23,7 +23,7 @@ export function topicOf(endpoint: string): string | undefined {
 
 /** Brokers from --brokers or KAFKA_BROKERS, or undefined where neither says any. */
 export function brokersOf(settings: Settings<'brokers'>): readonly string[] | undefined {
-  const fromEnvironment = process.env['KAFKA_BROKERS']?.split(',').filter((broker) => broker !== '');
+  const fromEnvironment = process.env.KAFKA_BROKERS?.split(',').filter((broker) => broker !== '');
   return settings.brokers ?? (fromEnvironment?.length === 0 ? undefined : fromEnvironment);
 }
 

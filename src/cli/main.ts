@@ -46,7 +46,8 @@ function program(): Command {
 function commanderOption(name: OptionName): Option {
   const spec = OPTIONS[name];
   const initial: unknown = spec.schema.safeParse(undefined).data;
-  const help = initial === undefined || initial === false ? spec.help : `${spec.help} (default ${String(initial)})`;
+  const help =
+    initial === undefined || initial === false ? spec.help : `${spec.help} (default ${JSON.stringify(initial)})`;
   const option = new Option(`--${flagName(name)}${'value' in spec ? ` <${spec.value}>` : ''}`, help);
   option.attributeName = () => name;
   if ('repeatable' in spec) {

@@ -48,7 +48,7 @@ export async function replay(
 ): Promise<void> {
   const start = performance.now();
   let orbitShift = 0;
-  for (let loop = 0; loop < options.loop && !stop.aborted; loop++) {
+  for (let loop = 0; loop < options.loop && !isStopped(stop); loop++) {
     const reader = await openRecording(options.path, {
       ...(options.frameEvents === undefined ? {} : { eventsPerFrame: options.frameEvents }),
       ...(options.run === undefined ? {} : { run: options.run }),
@@ -58,7 +58,7 @@ export async function replay(
     const loopStart = performance.now();
     try {
       for await (const { bytes } of reader.frames()) {
-        if (stop.aborted) break;
+        if (isStopped(stop)) break;
         const frame = decodeFrame(bytes);
         if (isFrameFault(frame)) {
           // What is broken in a recording must reach the stream as it is: the stream accounts for it.
@@ -88,6 +88,11 @@ export async function replay(
   }
   await producer.flush();
   state.elapsedSeconds = (performance.now() - start) / 1000;
+}
+
+/** A function, because the flag changes behind the compiler's back. */
+function isStopped(stop: AbortSignal): boolean {
+  return stop.aborted;
 }
 
 /** Number of the frame's first crossing since orbit 0. */

@@ -125,7 +125,7 @@ class Collected<T extends Values> {
     const all = new this.#create(this.#length);
     let at = 0;
     for (const part of this.#parts) {
-      all.set(part as never, at);
+      all.set(part, at);
       at += part.length;
     }
     return all;

@@ -1,13 +1,17 @@
 /**
  * The pool of scoring workers and the slots that carry batches to them.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { Piscina } from 'piscina';
 
 import { messageOf, TriggerError } from '../errors.js';
+import { Encoding } from '../event/layout.js';
 import type { Bundle, Quantisation } from '../model/bundle.js';
 import type { Device } from '../model/session.js';
 import {
   allocateSlot,
+  LoadState,
   slotViews,
   type ScoreResult,
   type ScoreTask,
@@ -37,6 +41,7 @@ export interface ScorePoolOptions {
 
 /** Batches beyond one per worker that are filled while the workers are busy. */
 const SPARE_SLOTS_PER_WORKER = 1;
+const LOAD_POLL_MS = 2;
 
 export class ScorePool {
   readonly paths: readonly Path[];
@@ -44,6 +49,7 @@ export class ScorePool {
   readonly geometry: SlotGeometry;
   readonly slots: readonly SlotViews[];
   readonly #pool: Piscina<ScoreTask, ScoreResult>;
+  readonly #loading = new Int32Array(new SharedArrayBuffer(LoadState.length * Int32Array.BYTES_PER_ELEMENT));
   readonly #running = new Set<Promise<ScoreResult>>();
 
   private constructor(options: ScorePoolOptions, geometry: SlotGeometry, buffers: readonly SharedArrayBuffer[]) {
@@ -61,6 +67,7 @@ export class ScorePool {
       })),
       quantisation: options.quantisation,
       device: options.device,
+      loading: this.#loading,
       rows: options.inferenceRows,
     };
     this.#pool = new Piscina<ScoreTask, ScoreResult>({
@@ -73,7 +80,7 @@ export class ScorePool {
     });
   }
 
-  /** Start the workers and wait until one has loaded all models. Throws USAGE, INPUT_REFUSED or SCORING_FAILED. */
+  /** Start the workers and wait until all have loaded their models. Throws USAGE, INPUT_REFUSED or SCORING_FAILED. */
   static async start(options: ScorePoolOptions): Promise<ScorePool> {
     if (options.paths.length === 0) throw new TriggerError('USAGE', 'expected at least one model, received none');
     for (const { name, bundle } of options.paths) {
@@ -87,12 +94,21 @@ export class ScorePool {
     const buffers = Array.from({ length: count }, () => allocateSlot(geometry));
     const pool = new ScorePool(options, geometry, buffers);
     try {
-      await pool.score({ slot: 0, events: 0, encoding: 1 });
+      await pool.#loaded();
     } catch (error) {
       await pool.close();
       throw error;
     }
     return pool;
+  }
+
+  async #loaded(): Promise<void> {
+    while (Atomics.load(this.#loading, LoadState.done) < this.workers) await sleep(LOAD_POLL_MS);
+    if (Atomics.load(this.#loading, LoadState.failed) === 0) return;
+    // Any of the failed workers tells why.
+    const nothing: ScoreTask = { slot: 0, events: 0, encoding: Encoding.HW32 };
+    await Promise.all(Array.from({ length: this.workers }, () => this.score(nothing)));
+    throw new TriggerError('SCORING_FAILED', 'a scoring worker could not load its models');
   }
 
   /** Score a slot; the slot belongs to the worker until the promise settles. Rejects with SCORING_FAILED. */
@@ -109,8 +125,12 @@ export class ScorePool {
     return running;
   }
 
-  /** Let running tasks end, then end the workers: a worker terminated inside an inference aborts the process. */
+  /**
+   * Let running tasks end, then end the workers: a worker terminated while it loads a model or runs one aborts the
+   * process.
+   */
   async close(): Promise<void> {
+    while (Atomics.load(this.#loading, LoadState.done) < this.workers) await sleep(LOAD_POLL_MS);
     await Promise.allSettled(this.#running);
     await this.#pool.destroy();
   }

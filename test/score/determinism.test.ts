@@ -80,7 +80,11 @@ describe('other events have other scores', async () => {
       for (let value = 0; value < 3; value++)
         swap(event, value * OBJECTS_PER_EVENT + 1, value * OBJECTS_PER_EVENT + 12);
     });
-    expect(differing(await scoresOf(permuted))).toBe(64);
+    const moved = Array.from({ length: 64 }, (_, event) => event * VALUES_PER_EVENT).filter(
+      (row) => permuted[row + 1] !== few[row + 1] || permuted[row + 12] !== few[row + 12],
+    );
+    expect(moved.length).toBeGreaterThan(32);
+    expect(differing(await scoresOf(permuted))).toBe(moved.length);
   });
 
   it('eta and phi swapped', async () => {

@@ -10,6 +10,7 @@ import { ModelSession } from '../../model/session.js';
 import {
   HISTOGRAM_BINS,
   histogramBin,
+  LoadState,
   slotViews,
   type ScoreResult,
   type ScoreTask,
@@ -143,9 +144,21 @@ class ScoreWorker {
   }
 }
 
+type Handler = (task: ScoreTask) => Promise<ScoreResult>;
+
+async function load(setup: WorkerSetup): Promise<Handler> {
+  let handler: Handler;
+  try {
+    const worker = await ScoreWorker.create(setup);
+    handler = (task) => worker.score(task);
+  } catch (error) {
+    // Kept for whoever asks: thrown here it would end the worker, and Piscina would start another for ever.
+    handler = () => Promise.reject(error);
+    Atomics.add(setup.loading, LoadState.failed, 1);
+  }
+  Atomics.add(setup.loading, LoadState.done, 1);
+  return handler;
+}
+
 /** Piscina waits for this promise before it hands the first task to the worker. */
-export default ScoreWorker.create(workerData as WorkerSetup).then(
-  (worker) =>
-    (task: ScoreTask): Promise<ScoreResult> =>
-      worker.score(task),
-);
+export default load(workerData as WorkerSetup);
