@@ -29,7 +29,7 @@ export function createKafka(connection: KafkaConnection, log: Logger): Kafka {
     clientId: connection.clientId ?? 'nae-trigger',
     connectionTimeout: 3_000,
     // All of it set here: kafkajs takes other defaults where NODE_ENV is "test".
-    retry: { initialRetryTime: 200, maxRetryTime: 5_000, multiplier: 2, factor: 0.2, retries: 8 },
+    retry: { initialRetryTime: 200, maxRetryTime: 5_000, multiplier: 2, factor: 0.2, retries: 5 },
     logLevel: logLevel.INFO,
     logCreator: () => (entry) => {
       forwardLog(log, entry);
