@@ -26,9 +26,8 @@ function isAlive(pid: number): boolean {
 }
 
 async function eventually(condition: () => boolean, seconds: number): Promise<boolean> {
-  for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; await delay(50)) {
-    if (condition()) return true;
-  }
+  const deadline = Date.now() + seconds * 1000;
+  while (!condition() && Date.now() < deadline) await delay(50);
   return condition();
 }
 

@@ -1,7 +1,9 @@
-/// <reference path="../../src/kafka/kafkajs-internals.d.ts" />
+import { createRequire } from 'node:module';
+
 import { repairRequestQueue } from '#nae/kafka/request-queue-repair.js';
-import RequestQueue from 'kafkajs/src/network/requestQueue/index.js';
 import { describe, expect, test } from 'vitest';
+
+const requireModule = createRequire(import.meta.url);
 
 interface Queue {
   pending: unknown[];
@@ -14,7 +16,7 @@ const logger = { namespace: () => logger, debug: (): void => undefined };
 
 function queue(): Queue {
   repairRequestQueue();
-  const Constructor = RequestQueue as unknown as new (options: object) => Queue;
+  const Constructor = requireModule('kafkajs/src/network/requestQueue/index.js') as new (options: object) => Queue;
   return new Constructor({ maxInFlightRequests: 1, requestTimeout: 1000, clientId: 'c', broker: 'b', logger });
 }
 
