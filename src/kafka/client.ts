@@ -29,7 +29,7 @@ export function createKafka(connection: KafkaConnection, log: Logger): Kafka {
     clientId: connection.clientId ?? 'nae-trigger',
     connectionTimeout: 3_000,
     // All of it set here: kafkajs takes other defaults where NODE_ENV is "test".
-    retry: { initialRetryTime: 200, maxRetryTime: 5_000, multiplier: 2, factor: 0.2, retries: 8 },
+    retry: { initialRetryTime: 200, maxRetryTime: 5_000, multiplier: 2, factor: 0.2, retries: 5 },
     logLevel: logLevel.INFO,
     logCreator: () => (entry) => {
       forwardLog(log, entry);
@@ -84,21 +84,25 @@ export function brokerError(what: string, cause: unknown, retryable = isRetriabl
   return new TriggerError('BROKER_FAILED', `${what}: ${messageOf(cause)}`, { cause, retryable });
 }
 
-/** Whether kafkajs holds an error to be passing. */
+/** Whether an error is passing by kafkajs' own account, which it may hide below wrappers that say otherwise. */
 export function isRetriable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { retriable } = error as Error & { retriable?: boolean };
-  return retriable === true || error.name === 'KafkaJSNumberOfRetriesExceeded';
+  return causesOf(error).some(
+    (cause) => (cause as { retriable?: boolean }).retriable === true || cause.name === 'KafkaJSNumberOfRetriesExceeded',
+  );
 }
 
 /** The protocol's name of an error (`MESSAGE_TOO_LARGE`), looked up through its causes. */
 export function protocolErrorType(error: unknown): string | undefined {
-  for (let depth = 0, current = error; depth < 8 && current instanceof Error; depth++) {
-    const { type } = current as Error & { type?: unknown };
-    if (typeof type === 'string') return type;
-    current = current.cause;
-  }
-  return undefined;
+  return causesOf(error)
+    .map((cause) => (cause as { type?: unknown }).type)
+    .find((type) => typeof type === 'string');
+}
+
+function causesOf(error: unknown): Error[] {
+  const causes: Error[] = [];
+  for (let current = error; current instanceof Error && causes.length < 8; current = current.cause)
+    causes.push(current);
+  return causes;
 }
 
 /** Bytes as kafkajs takes them: the same memory, not a copy. */

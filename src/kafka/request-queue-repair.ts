@@ -1,8 +1,8 @@
 /**
- * A repair of kafkajs 2.2.4 (tulios/kafkajs issue 1751). After its first response every connection re-arms a timer
- * with a negative delay for ever, although nothing is throttled or pending: a wake-up each millisecond, and a
- * TimeoutNegativeWarning on Node 23 and later. Without a throttle and without pending requests there is nothing to
- * check later: the queue checks itself whenever a request is answered.
+ * A repair of kafkajs 2.2.4 (tulios/kafkajs issues 1704 and 1751). After its first response every connection re-arms a
+ * timer with a negative delay for ever, although nothing is throttled or pending: some 800 wake-ups per second, and a
+ * TimeoutNegativeWarning on Node 24. With neither a throttle nor pending requests there is nothing to check later: the
+ * queue checks itself whenever a request is answered.
  */
 import RequestQueue from 'kafkajs/src/network/requestQueue/index.js';
 

@@ -79,6 +79,8 @@ export async function openKafkaSink(options: KafkaSinkOptions): Promise<Sink> {
   const producer = kafka.producer({
     allowAutoTopicCreation: false,
     createPartitioner: Partitioners.DefaultPartitioner,
+    // About half a minute: longer than a broker needs to hand its partitions over.
+    retry: { retries: 10 },
   });
   try {
     await producer.connect();

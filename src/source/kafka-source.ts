@@ -130,6 +130,7 @@ export class KafkaSource implements Source {
     try {
       await this.#open();
       const outcome = await this.#outcome;
+      this.#idle();
       // Stay a member until close, so that what is in flight can still be committed, but fetch no more.
       if (!this.#crashed) this.#consumer?.pause([{ topic: this.#topic }]);
       if (outcome !== 'ended') throw outcome;
@@ -336,7 +337,7 @@ export class KafkaSource implements Source {
   }
 
   #idle(): void {
-    if (!this.#offeredSinceIdle || this.#ended) return;
+    if (!this.#offeredSinceIdle) return;
     this.#offeredSinceIdle = false;
     this.#intake.idle();
   }
