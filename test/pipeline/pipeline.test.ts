@@ -28,14 +28,19 @@ describe('accounting', () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(anyFrame, { maxLength: 30 }), async (frames) => {
-        const run = await runRecords(frames.map((bytes, number) => record(bytes, number)), [good]);
+        const run = await runRecords(
+          frames.map((bytes, number) => record(bytes, number)),
+          [good],
+        );
         const { events, frames: counted } = run.pipeline.totals.summary();
         expect(events.received).toBe(events.accepted + events.rejected + events.faults);
         expect(counted.received).toBe(frames.length);
         expect(run.sink.accepted).toHaveLength(events.accepted);
         expect(run.sink.deadLetters).toHaveLength(events.faults + counted.faults);
         expect(run.source.acknowledged.map(({ position }) => Number(position.offset))).toEqual([...frames.keys()]);
-        const decoded = frames.map((bytes) => decodeFrame(bytes)).flatMap((frame) => (isFrameFault(frame) ? [] : [frame]));
+        const decoded = frames
+          .map((bytes) => decodeFrame(bytes))
+          .flatMap((frame) => (isFrameFault(frame) ? [] : [frame]));
         expect(events.received).toBe(decoded.reduce((sum, frame) => sum + frame.eventCount, 0));
         const text = await run.metrics.registry.metrics();
         const metric = (name: string): number =>

@@ -153,7 +153,7 @@ async function load(setup: WorkerSetup): Promise<Handler> {
     handler = (task) => worker.score(task);
   } catch (error) {
     // Kept for whoever asks: thrown here it would end the worker, and Piscina would start another for ever.
-    handler = () => Promise.reject(error);
+    handler = () => Promise.reject(error instanceof Error ? error : new Error(String(error)));
     Atomics.add(setup.loading, LoadState.failed, 1);
   }
   Atomics.add(setup.loading, LoadState.done, 1);
