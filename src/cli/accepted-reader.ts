@@ -7,6 +7,7 @@ import type { Admin, Kafka } from 'kafkajs';
 
 import { decodeAcceptedEvent, type AcceptedEvent } from '../event/accepted-event.js';
 import { connectAdmin, createKafka, type KafkaConnection } from '../kafka/client.js';
+import { missingTopics } from '../kafka/topics.js';
 import type { Logger } from '../telemetry/logger.js';
 
 type Offsets = ReadonlyMap<number, bigint>;
@@ -25,20 +26,13 @@ export class AcceptedReader {
     this.#from = from;
   }
 
-  /** Remember where the topic ends now. Throws BROKER_FAILED. */
+  /** Remember where the topic ends now; it need not exist yet. Throws BROKER_FAILED. */
   static async open(connection: KafkaConnection, topic: string, log: Logger): Promise<AcceptedReader> {
     const kafka = createKafka({ ...connection, clientId: 'nae-trigger-read-back' }, log);
-    const from = await withAdmin(kafka, connection, (admin) => endOffsets(admin, topic));
+    const from = await withAdmin(kafka, connection, async (admin) =>
+      (await missingTopics(admin, [topic])).length > 0 ? new Map<number, bigint>() : endOffsets(admin, topic),
+    );
     return new AcceptedReader(kafka, connection, topic, from);
-  }
-
-  /** Let a consumer group begin where a topic ends now. */
-  async startGroupAtEnd(topic: string, groupId: string): Promise<void> {
-    await withAdmin(this.#kafka, this.#connection, async (admin) => {
-      const ends = await endOffsets(admin, topic);
-      const partitions = Array.from(ends, ([partition, offset]) => ({ partition, offset: String(offset) }));
-      await admin.setOffsets({ groupId, topic, partitions });
-    });
   }
 
   /** Everything between the opening and now, partition by partition. */
@@ -79,6 +73,20 @@ export class AcceptedReader {
     }
     return events;
   }
+}
+
+/** Let a consumer group begin where a topic ends now. Throws BROKER_FAILED. */
+export async function startGroupAtEnd(
+  connection: KafkaConnection,
+  topic: string,
+  groupId: string,
+  log: Logger,
+): Promise<void> {
+  await withAdmin(createKafka(connection, log), connection, async (admin) => {
+    const ends = await endOffsets(admin, topic);
+    const partitions = Array.from(ends, ([partition, offset]) => ({ partition, offset: String(offset) }));
+    await admin.setOffsets({ groupId, topic, partitions });
+  });
 }
 
 async function withAdmin<T>(kafka: Kafka, connection: KafkaConnection, use: (admin: Admin) => Promise<T>): Promise<T> {

@@ -21,11 +21,11 @@ const SHIPPED_BUNDLES = join(PACKAGE_ROOT, 'models', 'bundles');
 const DEFAULT_MODEL = 'nae-events-m';
 const DEFAULT_TARGET_RATE = 1e-5;
 
-type ScoringSettings = Settings<'workers' | 'device' | 'quantise' | 'batchEvents' | 'inferenceRows'>;
+export type ScoringSettings = Settings<'workers' | 'device' | 'quantise' | 'batchEvents' | 'inferenceRows'>;
 type CutSettings = Settings<'model' | 'targetRate' | 'threshold'>;
 
 /** Load a bundle by folder, or by the name of a shipped one. */
-export async function openBundle(nameOrFolder: string): Promise<Bundle> {
+async function openBundle(nameOrFolder: string): Promise<Bundle> {
   if (existsSync(join(nameOrFolder, 'manifest.json'))) return loadBundle(nameOrFolder);
   const shipped = join(SHIPPED_BUNDLES, nameOrFolder);
   if (/^[\w.-]+$/.test(nameOrFolder) && existsSync(join(shipped, 'manifest.json'))) return loadBundle(shipped);

@@ -9,7 +9,7 @@ import { Pipeline, type ScoredFrame } from '../pipeline/pipeline.js';
 import { openRecording } from '../recording/open.js';
 import type { RecordingHeader } from '../recording/recording.js';
 import { histogramEdge } from '../score/messages.js';
-import type { ScorePool } from '../score/score-pool.js';
+import type { Path, ScorePool } from '../score/score-pool.js';
 import { openKafkaSink } from '../sink/kafka-sink.js';
 import { RecordingSink } from '../sink/recording-sink.js';
 import type { Sink } from '../sink/sink.js';
@@ -21,7 +21,8 @@ import { serveTelemetry } from '../telemetry/http.js';
 import { Metrics } from '../telemetry/metrics.js';
 import { registerScoreHistogram } from '../telemetry/score-histogram.js';
 import { connectionOf, topicOf } from './kafka.js';
-import { progressOf } from './progress.js';
+import { openPool, type ScoringSettings } from './models.js';
+import { progressOf, type Progress } from './progress.js';
 import { grouped } from './result.js';
 import type { Context } from './verb.js';
 
@@ -72,7 +73,26 @@ export function openTopicSource(
   return { source, progress: undefined, labelNames: new Map() };
 }
 
-export async function openSink(
+/**
+ * Start the workers, then open the sink: a run that is refused must leave no output behind, and none of the workers.
+ */
+export async function openPoolAndSink(
+  paths: readonly Path[],
+  endpoint: string,
+  settings: ScoringSettings & EndpointSettings & Settings<'overwrite'>,
+  header: RecordingHeader,
+  context: Context,
+): Promise<{ pool: ScorePool; sink: Sink }> {
+  const pool = await openPool(paths, settings, context.log);
+  try {
+    return { pool, sink: await openSink(endpoint, settings, header, context) };
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
+}
+
+async function openSink(
   endpoint: string,
   settings: EndpointSettings & Settings<'overwrite'>,
   header: RecordingHeader,
@@ -88,6 +108,8 @@ export async function openSink(
     createWithPartitions: settings.partitions,
   });
 }
+
+const PROGRESS_LOG_MS = 5000;
 
 /** What a stream needs; it takes over source, sink and pool, and closes them. */
 export interface StreamParts extends OpenSource {
@@ -128,13 +150,13 @@ export async function runStream(
     histogramEdge,
   );
   const closing: (() => Promise<void>)[] = [() => source.close(), () => sink.close(), () => pool.close()];
-  let progress = { stop: (): void => undefined };
+  let progress: Progress = { stop: () => undefined };
   try {
     const pages = await serveTelemetry(registry, settings.httpPort);
     closing.unshift(() => pages.close());
     context.log.info({ metrics: `${pages.url}/metrics`, source: source.name, sink: sink.name }, 'stream up');
     hooks.onStart?.(pipeline);
-    progress = streamProgress(parts, pipeline);
+    progress = streamProgress(parts, pipeline, context);
     await pipeline.run(context.stop);
   } finally {
     progress.stop();
@@ -155,13 +177,25 @@ async function closeAll(closing: readonly (() => Promise<void>)[], context: Cont
   }
 }
 
-function streamProgress({ source, progress }: StreamParts, pipeline: Pipeline): ReturnType<typeof progressOf> {
-  return progressOf(source.name, () => {
-    const { received, accepted } = pipeline.totals.events;
-    const rate = received / Math.max(pipeline.totals.elapsedSeconds, 1e-3);
-    const note = `${grouped(received)} events, ${grouped(accepted)} accepted, ${grouped(Math.round(rate))} events/s`;
-    return { ...(progress?.() ?? { done: 0, total: 1 }), note };
-  });
+/** A bar on a terminal; elsewhere a log line now and then. */
+function streamProgress({ source, progress }: StreamParts, pipeline: Pipeline, context: Context): Progress {
+  const { totals } = pipeline;
+  const rate = (): number => Math.round(totals.events.received / Math.max(totals.elapsedSeconds, 1e-3));
+  if (process.stderr.isTTY) {
+    return progressOf(source.name, () => {
+      const { received, accepted } = totals.events;
+      const note = `${grouped(received)} events, ${grouped(accepted)} accepted, ${grouped(rate())} events/s`;
+      return { ...(progress?.() ?? { done: 0, total: 1 }), note };
+    });
+  }
+  const timer = setInterval(() => {
+    context.log.info({ ...totals.events, eventsPerSecond: rate() }, 'progress');
+  }, PROGRESS_LOG_MS);
+  return {
+    stop: () => {
+      clearInterval(timer);
+    },
+  };
 }
 
 /** Collects all scores of a stream and writes them as a NumPy file: float32 (N,), or (paths, N) for several. */

@@ -19,7 +19,7 @@ import { writeRecording } from '../recording/recordings.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'nae-cli-'));
 const file = (name: string): string => join(folder, name);
-const json = <T>(name: string): T => JSON.parse(readFileSync(file(name), 'utf8')) as T;
+const json = (name: string): unknown => JSON.parse(readFileSync(file(name), 'utf8'));
 const EVENTS = 20_000;
 
 beforeAll(async () => {
@@ -53,7 +53,7 @@ describe('results', () => {
       '--json',
       file('c.json'),
     );
-    const { calibrations } = json<{ calibrations: Calibration[] }>('c.json');
+    const { calibrations } = json('c.json') as { calibrations: Calibration[] };
     // Events with label 1 are signal: not part of the background.
     expect(calibrations).toMatchObject([{ target_rate: 1e-2, background_events: 19_600, passing: 196 }]);
     expect(calibrations[0]!.low).toBeLessThan(1e-2);
@@ -61,7 +61,7 @@ describe('results', () => {
     expect(await cli('inspect', bundle)).toContain('196 of 19,600');
 
     await cli('evaluate', '--model', bundle, '--background', file('in.l1f'), '--json', file('e.json'));
-    const evaluation = json<Evaluation>('e.json');
+    const evaluation = json('e.json') as Evaluation;
     expect(evaluation).toMatchObject({ model: 'nae-events-s', background_events: 19_600 });
     expect(evaluation.signals).toMatchObject([{ name: 'A4l', events: 400 }]);
     // Every fiftieth event is labelled, whatever it is: no discrimination.
@@ -79,7 +79,7 @@ describe('results', () => {
       '0.01',
     ];
     await cli(...args, '--json', file('r.json'), '--input-rate-hz', '100000');
-    const { events, paths } = json<StreamSummary>('r.json');
+    const { events, paths } = json('r.json') as StreamSummary;
     expect(events.received).toBe(EVENTS);
     expect(paths[0]!.threshold).toBe(calibrations[0]!.threshold);
     expect(events.accepted).toBeGreaterThanOrEqual(196);
@@ -90,7 +90,7 @@ describe('results', () => {
   it('demo without a broker shows what the recording holds', async () => {
     const args = ['demo', '--broker', 'none', '--recording', file('in.l1f'), '--model', 'ae-events-s'];
     const shown = await cli(...args, '--threshold', '0', '--json', file('d.json'));
-    expect(json<StreamSummary>('d.json').events).toEqual({
+    expect((json('d.json') as StreamSummary).events).toEqual({
       received: EVENTS,
       accepted: EVENTS,
       rejected: 0,
@@ -191,7 +191,7 @@ describe('with a broker', () => {
     // Both ends were clean: at-least-once is exactly once here.
     expect(events).toHaveLength(2 * EVENTS);
     expect(identities.size).toBe(2 * EVENTS);
-    const summaries = ['first.json', 'second.json'].map((name) => json<StreamSummary>(name).events.received);
+    const summaries = ['first.json', 'second.json'].map((name) => (json(name) as StreamSummary).events.received);
     expect(summaries[0]! + summaries[1]!).toBe(2 * EVENTS);
   });
 
@@ -202,7 +202,7 @@ describe('with a broker', () => {
         ...['demo', '--recording', file('in.l1f'), '--model', 'ae-events-s', '--target-rate', '1e-2'],
         ...['--json', file(name), ...kafka],
       );
-      const { events } = json<StreamSummary>(name);
+      const { events } = json(name) as StreamSummary;
       expect(events.received).toBe(EVENTS);
       expect(events.accepted).toBeGreaterThan(0);
       expect(shown).toContain(`${events.accepted.toLocaleString('en-US')} accepted events, all there`);
@@ -229,7 +229,7 @@ describe('with a broker', () => {
       file('b.json'),
       ...kafka,
     );
-    expect(json<StreamSummary>('b.json')).toMatchObject({
+    expect(json('b.json')).toMatchObject({
       events: { received: 30, accepted: 29, rejected: 0, faults: 1 },
       frames: { received: 4, faults: 1 },
     });

@@ -16,15 +16,15 @@ import { decodeFrame, isFrameFault } from '../../event/frame.js';
 import type { Pipeline } from '../../pipeline/pipeline.js';
 import { openRecording } from '../../recording/open.js';
 import { FrameProducer } from '../../replay/frame-producer.js';
-import { AcceptedReader } from '../accepted-reader.js';
+import { AcceptedReader, startGroupAtEnd } from '../accepted-reader.js';
 import { brokersOf, connectionOf } from '../kafka.js';
-import { openPaths, openPool, PACKAGE_ROOT } from '../models.js';
-import { replay } from '../replayer.js';
+import { openPaths, PACKAGE_ROOT } from '../models.js';
+import { CROSSING_SECONDS, replay } from '../replayer.js';
 import { grouped, report, table } from '../result.js';
 import {
   createHappenings,
+  openPoolAndSink,
   openRecordingSource,
-  openSink,
   openTopicSource,
   runStream,
   type EndpointSettings,
@@ -35,6 +35,15 @@ import { COMMON_OPTIONS, defineVerb, KAFKA_OPTIONS, SCORING_OPTIONS, type Contex
 const SHIPPED_RECORDING = join(PACKAGE_ROOT, 'models', 'recordings', 'sample.l1f.zst');
 const FRAMES_TOPIC = 'l1.frames';
 const ACCEPTED_TOPIC = 'l1.accepted';
+
+/** With --stay the replay never ends, but the disk does. */
+const BOUNDED_LOG = {
+  'log.segment.bytes': String(64 * 1024 * 1024),
+  'log.retention.bytes': String(256 * 1024 * 1024),
+  'log.retention.check.interval.ms': '10000',
+};
+/** Pace of --stay: 100 000 events/s, which leaves a small machine room to look around. */
+const STAY_SPEED = 1e5 * CROSSING_SECONDS;
 
 const OPTION_NAMES = [
   'recording',
@@ -68,7 +77,7 @@ export const demoVerb = defineVerb({
       context.log.warn({ reason }, 'no local Kafka; running the recording through the pipeline without a broker');
       return withoutBroker(settings, recording, context);
     }
-    const broker = await startLocalBroker({ log: context.log });
+    const broker = await startLocalBroker({ log: context.log, properties: BOUNDED_LOG });
     try {
       await withBroker({ ...settings, brokers: [...broker.brokers] }, recording, context);
     } finally {
@@ -92,23 +101,28 @@ async function withBroker(settings: DemoSettings, recording: string, context: Co
   const stopStream = new AbortController();
   const state = { events: 0, frames: 0, faults: 0, done: 0, total: 1, elapsedSeconds: 0 };
   try {
-    const sink = await openSink(
-      `kafka:${ACCEPTED_TOPIC}`,
-      { ...endpoints, overwrite: false },
-      { labelNames: truth.names, provenance: new Map() },
-      context,
-    );
     // The topics of an existing cluster may hold earlier frames: everything here counts from where they end now.
     const readBack = await AcceptedReader.open(connection, ACCEPTED_TOPIC, context.log);
     const happenings = createHappenings(context);
     const { source } = openTopicSource(FRAMES_TOPIC, endpoints, false, happenings);
-    await readBack.startGroupAtEnd(FRAMES_TOPIC, endpoints.group);
+    await startGroupAtEnd(connection, FRAMES_TOPIC, endpoints.group, context.log);
     const input = { source, progress: () => ({ ...state }), labelNames: truth.names };
-    const pool = await openPool(paths, settings, context.log);
+    const { pool, sink } = await openPoolAndSink(
+      paths,
+      `kafka:${ACCEPTED_TOPIC}`,
+      { ...settings, ...endpoints, overwrite: false },
+      { labelNames: truth.names, provenance: new Map() },
+      context,
+    );
     let replaying: Promise<void> = Promise.resolve();
     const onStart = (pipeline: Pipeline): void => {
       replaying = replay(
-        { ...settings, path: recording, pace: 'max', speed: 1, loop: settings.stay ? Infinity : 1, run: undefined },
+        {
+          path: recording,
+          ...(settings.stay ? { pace: 'lhc', speed: STAY_SPEED, loop: Infinity } : { pace: 'max', speed: 1, loop: 1 }),
+          run: undefined,
+          frameEvents: settings.frameEvents,
+        },
         producer,
         context.stop,
         state,
@@ -160,13 +174,13 @@ async function withoutBroker(settings: DemoSettings, recording: string, context:
   const output = join(await mkdtemp(join(tmpdir(), 'nae-trigger-demo-')), 'accepted.l1f');
   const happenings = createHappenings(context);
   const input = await openRecordingSource(recording, settings);
-  const sink = await openSink(
+  const { pool, sink } = await openPoolAndSink(
+    paths,
     output,
     { ...settings, group: '', overwrite: false },
     { labelNames: input.labelNames, provenance: new Map([['source', recording]]) },
     context,
   );
-  const pool = await openPool(paths, settings, context.log);
   const pipeline = await runStream({ ...input, sink, pool, happenings }, settings, context);
   const summary = pipeline.totals.summary();
   const accepted = await labelCounts(output);

@@ -1,10 +1,17 @@
 /**
  * `run`: the emulator between a source and a sink.
  */
-import { openPaths, openPool } from '../models.js';
+import { openPaths } from '../models.js';
 import { topicOf } from '../kafka.js';
 import { report } from '../result.js';
-import { createHappenings, openRecordingSource, openSink, openTopicSource, runStream, ScoresFile } from '../stream.js';
+import {
+  createHappenings,
+  openPoolAndSink,
+  openRecordingSource,
+  openTopicSource,
+  runStream,
+  ScoresFile,
+} from '../stream.js';
 import { summaryText } from '../summary.js';
 import { COMMON_OPTIONS, defineVerb, KAFKA_OPTIONS, SCORING_OPTIONS } from '../verb.js';
 
@@ -47,8 +54,8 @@ export const runVerb = defineVerb({
         `${bundle.manifest.sha256} >= ${threshold}`,
       ]),
     ]);
-    const sink = await openSink(settings.sink, settings, { labelNames: input.labelNames, provenance }, context);
-    const pool = await openPool(paths, settings, context.log);
+    const header = { labelNames: input.labelNames, provenance };
+    const { pool, sink } = await openPoolAndSink(paths, settings.sink, settings, header, context);
     const scores = settings.scores === undefined ? undefined : new ScoresFile(settings.scores);
     const pipeline = await runStream({ ...input, sink, pool, happenings }, settings, context, {
       ...(scores === undefined ? {} : { onScores: scores.add.bind(scores) }),
