@@ -96,6 +96,8 @@ export class KafkaSource implements Source {
   #consumer: Consumer | undefined;
   #intake!: Intake;
   #memberId: string | undefined;
+  /** kafkajs has joined the group: before that it cannot be paused. */
+  #consuming = false;
   #crashed = false;
   #lastReached = 0;
   /** Resolves to whether the stream has room again; kept across batches, because a rejoin may cut a wait short. */
@@ -132,7 +134,7 @@ export class KafkaSource implements Source {
       const outcome = await this.#outcome;
       this.#idle();
       // Stay a member until close, so that what is in flight can still be committed, but fetch no more.
-      if (!this.#crashed) this.#consumer?.pause([{ topic: this.#topic }]);
+      if (this.#consuming && !this.#crashed) this.#consumer?.pause([{ topic: this.#topic }]);
       if (outcome !== 'ended') throw outcome;
     } finally {
       stop.removeEventListener('abort', onStop);
@@ -213,6 +215,7 @@ export class KafkaSource implements Source {
         partitionsConsumedConcurrently: 1,
         eachBatch: (payload) => this.#consume(payload),
       });
+      this.#consuming = true;
     } catch (error) {
       throw brokerError(`cannot read topic ${this.#topic}`, error);
     }

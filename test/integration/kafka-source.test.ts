@@ -396,3 +396,19 @@ describe('failures', () => {
     await reader.close();
   });
 });
+
+describe('stopping while it starts', () => {
+  test.each([0, 30, 100, 200, 400, 800])('after %i ms: ends without an error, and commits nothing', async (after) => {
+    const topic = `stop-early-${after}`;
+    await topicWith(topic, 2, 4);
+    const { source: reader } = source(topic);
+    const stop = new AbortController();
+    const ended = reader.run(new Collector(), stop.signal);
+    setTimeout(() => {
+      stop.abort();
+    }, after);
+    await ended;
+    await reader.close();
+    expect(Object.values(await committed(topic)).every((offset) => offset <= 0)).toBe(true);
+  });
+});
