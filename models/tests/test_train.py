@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import pytest
 from l1models.errors import InputRefused
 from l1models.train import config as configuration
 from l1models.train.data import read_background
-from l1models.train.objectives import Normalization
-from l1models.train.trainer import Phase, run_phase
+from l1models.train.objectives import Normalization, Reconstruction
+from l1models.train.trainer import Phase, run_phase, scores
 from tests.conftest import NORMALIZED, TINY, random_events, write_recording
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -71,18 +72,41 @@ def test_training_lowers_the_score_of_background(bundle: Path) -> None:
     assert values[-1] < values[0]
 
 
-def test_a_phase_off_course_keeps_the_last_healthy_weights(recording: Path) -> None:
-    """A learning rate far too large: the stop rule must end the phase and hand back finite, earlier weights."""
+@dataclass(frozen=True)
+class BoundedReconstruction(Reconstruction):
+    """Reconstruction with a stop rule."""
+
+    limit: float = 0.0
+
+    def healthy(self, measures: dict[str, float]) -> bool:
+        return measures["validation_score"] < self.limit
+
+
+def test_a_phase_off_course_ends_with_the_last_healthy_weights(recording: Path) -> None:
+    """A learning rate far too large, after a start that is better than what follows."""
     data = read_background(recording, validation_events=500)
     model = configuration.parse(TINY, "tiny").build_model()
     params = model.initialise(jax.random.key(0))
-    objective = Normalization(chains=16, latent_steps=1, input_steps=1, largest_rise=1.5, smallest_acceptance=0.0)
-    phase = Phase(objective, steps=400, batch_size=64, learning_rate=3.0, final_learning_rate=3.0, look_every=5)
+    start = float(np.mean(scores(model, params, data.validation)))
     looks: list[dict[str, Any]] = []
+    phase = Phase(BoundedReconstruction(start), 400, 64, learning_rate=3.0, final_learning_rate=3.0, look_every=5)
     outcome = run_phase(model, params, phase, data.training, data.validation, 1, looks.append)
     assert not outcome.completed
-    assert looks[-1]["step"] < 400
-    if not any(look["healthy"] for look in looks):
-        for kept, given in zip(jax.tree.leaves(outcome.params), jax.tree.leaves(params), strict=True):
-            np.testing.assert_array_equal(kept, given)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(outcome.params))
+    assert [look["healthy"] for look in looks[-2:]] == [False, False] and len(looks) < 80
+    kept = float(np.mean(scores(model, outcome.params, data.validation)))
+    healthy = [look["validation_score"] for look in looks if look["healthy"]]
+    assert kept == pytest.approx(healthy[-1] if healthy else start)
+
+
+@pytest.mark.parametrize(
+    ("change", "healthy"),
+    [
+        ({}, True),
+        ({"validation_score": 2.5}, False),
+        ({"acceptance_latent": 0.01}, False),
+        ({"acceptance_input": 0.01}, False),
+    ],
+)
+def test_stop_rule_of_normalization(change: dict[str, float], healthy: bool) -> None:
+    measures = {"validation_score": 1.1, "reference": 1.0, "acceptance_latent": 0.6, "acceptance_input": 0.5}
+    assert Normalization().healthy({**measures, **change}) is healthy

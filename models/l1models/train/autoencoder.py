@@ -87,4 +87,4 @@ def _dense(layers: Params, values: jax.Array) -> jax.Array:
     for kernel, bias in layers[:-1]:
         values = jax.nn.relu(values @ kernel + bias)
     kernel, bias = layers[-1]
-    return jnp.dot(values, kernel) + bias
+    return jnp.add(jnp.dot(values, kernel), bias)

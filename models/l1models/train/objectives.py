@@ -8,7 +8,7 @@ p(x) = exp(-E(x) / T) / Z, the gradient of the mean negative log-likelihood is t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,8 @@ from l1models.train.sampling import sample_in_box, sample_on_sphere
 
 # How far chains may leave the hardware grid, in feature units: absent objects lie on its very edge.
 _MARGIN = 1.0
+# Change of the logarithm of a step length per training step and unit of acceptance.
+_ADAPTATION = 0.02
 
 Measures = dict[str, jax.Array]
 
@@ -58,6 +60,15 @@ class Reconstruction:
         return True
 
 
+class Chains(NamedTuple):
+    """Persistent latent points (chains, latent), step lengths in both spaces, and E0."""
+
+    latent: jax.Array
+    latent_sigma: jax.Array
+    input_sigma: jax.Array
+    reference: jax.Array
+
+
 @dataclass(frozen=True)
 class Normalization:
     """Contrastive divergence against model samples that start on the decoder manifold.
@@ -65,34 +76,42 @@ class Normalization:
     Latent chains on the unit sphere begin at background events, sample q(z) ~ exp(-E(g(z)) / T) and persist
     from step to step, but for ``restart_fraction`` of them, which begin again. From g(z) chains in the input
     space, kept near the box of the hardware grid, sample p(x) ~ exp(-E(x) / T). With E0 the mean score of the
-    background when the phase begins, T = ``temperature`` x E0, and lengths in the input space are in units of
-    sqrt(E0). Loss: (E+ - E-) / E0 + ``negative_energy_penalty`` (E- / E0)^2. Divergence: the validation score
-    above ``largest_rise`` x E0, or input-space acceptance below ``smallest_acceptance``.
+    background when the phase begins, T = ``temperature`` x E0. Step lengths begin at ``latent_sigma`` (radians)
+    and ``input_sigma`` (in units of sqrt(E0)) and follow the energy's curvature, which training changes, so that
+    ``target_acceptance`` of the proposals are accepted (0.574 is best for Langevin chains: Roberts and Rosenthal,
+    J. R. Stat. Soc. B 60 (1998) 255). Loss: (E+ - E-) / E0 + ``negative_energy_penalty`` (E- / E0)^2.
+    Divergence: the validation score above ``largest_rise`` x E0, or acceptance in either space below
+    ``smallest_acceptance``.
     """
 
     chains: int = 256
-    temperature: float = 1.4
+    temperature: float = 0.1
     latent_steps: int = 12
     latent_sigma: float = 0.03
     input_steps: int = 15
     input_sigma: float = 0.3
+    target_acceptance: float = 0.574
     restart_fraction: float = 0.1
     negative_energy_penalty: float = 0.1
     largest_rise: float = 2.0
     smallest_acceptance: float = 0.1
 
     def start(self, model: Autoencoder, params: Params, features: jax.Array, key: jax.Array) -> Any:
-        """Latent chains, which begin at background events, and E0."""
-        latent = model.encode(params, jax.random.choice(key, features, (self.chains,)))
-        return latent, jnp.mean(model.score(params, features))
+        """Latent chains, which begin at background events, both step lengths and E0."""
+        reference = jnp.mean(model.score(params, features))
+        return Chains(
+            model.encode(params, jax.random.choice(key, features, (self.chains,))),
+            jnp.asarray(self.latent_sigma),
+            self.input_sigma * jnp.sqrt(reference),
+            reference,
+        )
 
     def negatives(
-        self, model: Autoencoder, params: Params, state: Any, features: jax.Array, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array, Measures]:
-        """Latent points and model samples after one round of chains, with their acceptances."""
-        latent, reference = state
+        self, model: Autoencoder, params: Params, state: Chains, features: jax.Array, key: jax.Array
+    ) -> tuple[Chains, jax.Array, Measures]:
+        """The chains after one round, the model samples they led to, and what to log."""
         fixed = jax.lax.stop_gradient(params)
-        temperature = self.temperature * reference
+        temperature = self.temperature * state.reference
         restart_key, choice_key, latent_key, input_key = jax.random.split(key, 4)
 
         def energy(points: jax.Array) -> jax.Array:
@@ -100,38 +119,47 @@ class Normalization:
 
         restart = jax.random.uniform(restart_key, (self.chains, 1)) < self.restart_fraction
         fresh = model.encode(fixed, jax.random.choice(choice_key, features, (self.chains,)))
-        latent = jnp.where(restart, fresh, latent)
+        latent = jnp.where(restart, fresh, state.latent)
         latent, latent_acceptance = sample_on_sphere(
-            lambda z: energy(model.decode(fixed, z)), latent, latent_key, self.latent_steps, self.latent_sigma
+            lambda z: energy(model.decode(fixed, z)), latent, latent_key, self.latent_steps, state.latent_sigma
         )
         lowest, highest = model.representation.bounds
         low, high = jnp.asarray(lowest - _MARGIN), jnp.asarray(highest + _MARGIN)
         start = jnp.clip(model.decode(fixed, latent), low, high)
-        sigma = self.input_sigma * jnp.sqrt(reference)
-        samples, input_acceptance = sample_in_box(energy, start, input_key, self.input_steps, sigma, low, high)
+        samples, input_acceptance = sample_in_box(
+            energy, start, input_key, self.input_steps, state.input_sigma, low, high
+        )
         measures = {
             "energy_manifold": jnp.mean(model.score(fixed, start)),
             "acceptance_latent": latent_acceptance,
             "acceptance_input": input_acceptance,
+            "sigma_latent": state.latent_sigma,
+            "sigma_input": state.input_sigma,
         }
-        return latent, samples, measures
+        chains = Chains(
+            latent,
+            state.latent_sigma * jnp.exp(_ADAPTATION * (latent_acceptance - self.target_acceptance)),
+            state.input_sigma * jnp.exp(_ADAPTATION * (input_acceptance - self.target_acceptance)),
+            state.reference,
+        )
+        return chains, samples, measures
 
     def loss(
-        self, model: Autoencoder, params: Params, state: Any, features: jax.Array, key: jax.Array
-    ) -> tuple[jax.Array, tuple[Any, Measures]]:
+        self, model: Autoencoder, params: Params, state: Chains, features: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Chains, Measures]]:
         """Energy gap between data and model samples, with the negative energies held down."""
-        reference: jax.Array = state[1]
-        latent, samples, measures = jax.lax.stop_gradient(self.negatives(model, params, state, features, key))
+        reference = state.reference
+        state, samples, measures = jax.lax.stop_gradient(self.negatives(model, params, state, features, key))
         positive = jnp.mean(model.score(params, features)) / reference
         negative_energies = model.score(params, samples) / reference
         negative = jnp.mean(negative_energies)
         loss = positive - negative + self.negative_energy_penalty * jnp.mean(negative_energies**2)
         measures |= {"energy_data": positive * reference, "energy_model": negative * reference, "reference": reference}
-        return loss, ((latent, reference), measures)
+        return loss, (state, measures)
 
     def healthy(self, measures: dict[str, float]) -> bool:
         """The background is still described and the chains still move."""
         return (
             measures["validation_score"] <= self.largest_rise * measures["reference"]
-            and measures["acceptance_input"] >= self.smallest_acceptance
+            and min(measures["acceptance_latent"], measures["acceptance_input"]) >= self.smallest_acceptance
         )
