@@ -78,6 +78,13 @@ class Batch:
             self.group[keep],
         )
 
+    def repeated(self, copies: int) -> Batch:
+        """All events ``copies`` times over; the copies of an event share its group."""
+        if copies == 1:
+            return self
+        arrays = (np.tile(v, copies) for v in (self.pdg, self.px, self.py, self.pz, self.e, self.group))
+        return Batch(offsets_of(np.tile(np.diff(self.offsets), copies)), *arrays)
+
 
 def offsets_of(counts: NDArray[np.integer]) -> NDArray[np.int64]:
     """Offsets (N+1,) of consecutive runs of the given lengths."""

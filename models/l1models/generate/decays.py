@@ -16,11 +16,13 @@ import pythia8mc
 from numpy.typing import NDArray
 
 from l1models.generate.batch import NEUTRINOS, Batch, offsets_of, ragged_indices
+from l1models.generate.pythia import MAX_SEED
 
 TAU = 15
 TAU_MASS = 1.77686  # GeV, PDG
 # Mean tau polarisation in Z decays: -A_tau (PDG 2022 listing of Z asymmetries).
 Z_TAU_POLARISATION = -0.143
+PACK = 100  # decays per Pythia event: an event costs more than a decay
 
 
 @dataclass(frozen=True)
@@ -45,25 +47,38 @@ class Bank:
 def make_bank(pdg: int, count: int, seed: int) -> Bank:
     """``count`` decays at rest of the particle ``pdg``, made by Pythia (isotropic in the rest frame)."""
     pythia = pythia8mc.Pythia("", False)
-    for line in ("ProcessLevel:all = off", "Print:quiet = on", "Next:numberCount = 0", "TauDecays:mode = 0",
-                 "Random:setSeed = on", f"Random:seed = {seed}"):
+    for line in (
+        "ProcessLevel:all = off",
+        "Print:quiet = on",
+        "Next:numberCount = 0",
+        "TauDecays:mode = 0",
+        "Random:setSeed = on",
+        f"Random:seed = {1 + seed % (MAX_SEED - 1)}",
+    ):
         pythia.readString(line)
     pythia.init()
     mass = pythia.particleData.m0(pdg)
     ids: list[int] = []
     momenta: list[tuple[float, float, float, float]] = []
-    counts = np.zeros(count, dtype=np.int64)
-    for decay in range(count):
+    decay: list[int] = []
+    for first in range(0, count, PACK):
+        size = min(PACK, count - first)
         pythia.event.reset()
-        pythia.event.append(pdg, 1, 0, 0, 0.0, 0.0, 0.0, mass, mass)
-        pythia.next()
-        for index in range(1, pythia.event.size()):
-            particle = pythia.event[index]
+        for _ in range(size):
+            pythia.event.append(pdg, 1, 0, 0, 0.0, 0.0, 0.0, mass, mass)
+        if not pythia.next():
+            raise RuntimeError(f"Pythia could not decay particle {pdg}")
+        particles = pythia.event.particles()
+        origin = list(range(-1, size))  # entry 0 of the record is the system
+        for particle in particles[size + 1 :]:
+            origin.append(origin[particle.mother1()])
             if particle.isFinal() and abs(particle.id()) not in NEUTRINOS:
                 ids.append(particle.id())
                 momenta.append((particle.px(), particle.py(), particle.pz(), particle.e()))
-                counts[decay] += 1
-    return _with_analyser(mass, counts, np.array(ids, dtype=np.int32), np.array(momenta))
+                decay.append(first + origin[-1])
+    order = np.argsort(decay, kind="stable")
+    counts = np.bincount(decay, minlength=count)
+    return _with_analyser(mass, counts, np.array(ids, dtype=np.int32)[order], np.array(momenta)[order])
 
 
 def _with_analyser(mass: float, counts: NDArray[np.int64], pdg: NDArray[np.int32], momentum: NDArray) -> Bank:
@@ -108,14 +123,23 @@ def tau_polarisation(kind: str, batch: Batch, taus: NDArray[np.int64], rng: np.r
     return pair if kind == "vector-pair" else np.where(rank % 2 == 0, pair, -pair)
 
 
-def decay(batch: Batch, mothers: NDArray[np.int64], entries: NDArray[np.int64], bank: Bank,
-          polarisation: NDArray[np.float64], rng: np.random.Generator) -> Batch:
+def decay(
+    batch: Batch,
+    mothers: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    bank: Bank,
+    polarisation: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Batch:
     """Replace the particles ``mothers`` (indices) by the decays ``entries`` of the bank, turned and boosted."""
     counts = np.diff(bank.offsets)[entries]
     rows = ragged_indices(bank.offsets[entries], counts)
     p = boosted(
         np.stack([batch.px[mothers], batch.py[mothers], batch.pz[mothers], batch.e[mothers]], axis=1),
-        bank.momentum[rows], counts, polarisation * bank.analysing_power[entries], rng,
+        bank.momentum[rows],
+        counts,
+        polarisation * bank.analysing_power[entries],
+        rng,
     )
     stays = np.ones(len(batch.pdg), dtype=bool)
     stays[mothers] = False
@@ -136,8 +160,9 @@ def decay(batch: Batch, mothers: NDArray[np.int64], entries: NDArray[np.int64], 
     )
 
 
-def boosted(mother: NDArray, products: NDArray, counts: NDArray[np.int64], asymmetry: NDArray,
-            rng: np.random.Generator) -> NDArray[np.float64]:
+def boosted(
+    mother: NDArray, products: NDArray, counts: NDArray[np.int64], asymmetry: NDArray, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Products (n, 4) at rest into the lab of their mothers (m, 4); cos(theta*) follows 1 + asymmetry cos(theta*)."""
     n = len(mother)
     u = rng.random(n)

@@ -30,8 +30,9 @@ class Table:
     particle: NDArray[np.int64]
 
     def __getitem__(self, keep: NDArray) -> Table:
-        return Table(self.event[keep], self.pt[keep], self.eta[keep], self.phi[keep], self.muon[keep],
-                     self.particle[keep])
+        return Table(
+            self.event[keep], self.pt[keep], self.eta[keep], self.phi[keep], self.muon[keep], self.particle[keep]
+        )
 
     def joined(self, other: Table) -> Table:
         """Both tables' objects, in order of their event."""
@@ -41,8 +42,14 @@ class Table:
         def both(a: NDArray, b: NDArray) -> NDArray:
             return np.concatenate([a, b])[order]
 
-        return Table(event[order], both(self.pt, other.pt), both(self.eta, other.eta), both(self.phi, other.phi),
-                     both(self.muon, other.muon), both(self.particle, other.particle))
+        return Table(
+            event[order],
+            both(self.pt, other.pt),
+            both(self.eta, other.eta),
+            both(self.phi, other.phi),
+            both(self.muon, other.muon),
+            both(self.particle, other.particle),
+        )
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,11 @@ def visible(batch: Batch, r: Response) -> Batch:
 def leptons(batch: Batch, soft: Soft, r: Response, rng: np.random.Generator) -> Table:
     """Electrons and muons that are found, measured and isolated; ``batch`` holds visible particles."""
     pdg = np.abs(batch.pdg)
-    index = np.flatnonzero(((pdg == ELECTRON) | (pdg == MUON)) & (batch.pt > 0.5 * r.lepton_min_pt)
-                           & (np.abs(batch.eta) < r.electron_max_eta))
+    index = np.flatnonzero(
+        ((pdg == ELECTRON) | (pdg == MUON))
+        & (batch.pt > 0.5 * r.lepton_min_pt)
+        & (np.abs(batch.eta) < r.electron_max_eta)
+    )
     muon = pdg[index] == MUON
     event, eta, phi = batch.event[index], batch.eta[index], batch.phi[index]
 
@@ -123,8 +133,7 @@ def leptons(batch: Batch, soft: Soft, r: Response, rng: np.random.Generator) -> 
     interactions = rng.poisson(r.pile_up, len(batch))[event]
     around += rng.normal(size=len(index)) * r.pile_up_density_spread * np.sqrt(interactions * area)
 
-    resolution = np.where(muon, muon_resolution(true_pt, eta, r),
-                          electron_resolution(true_pt * np.cosh(eta), eta, r))
+    resolution = np.where(muon, muon_resolution(true_pt, eta, r), electron_resolution(true_pt * np.cosh(eta), eta, r))
     pt = true_pt * (1 + resolution * rng.normal(size=len(index)))
     efficiency = np.where(muon, muon_efficiency(true_pt, r), electron_efficiency(true_pt, eta, r))
     found = rng.random(len(index)) < efficiency
@@ -181,8 +190,13 @@ def misidentification(jet: Table, r: Response) -> NDArray[np.float64]:
     """Probability (n, 2) that a jet is taken for an electron or a muon."""
     over = jet.pt > r.jet_min_pt
     eta = np.abs(jet.eta)
-    return np.stack([r.electron_misidentification * (over & (eta < r.electron_max_eta)),
-                     r.muon_misidentification * (over & (eta < r.muon_max_eta))], axis=1)
+    return np.stack(
+        [
+            r.electron_misidentification * (over & (eta < r.electron_max_eta)),
+            r.muon_misidentification * (over & (eta < r.muon_max_eta)),
+        ],
+        axis=1,
+    )
 
 
 def misidentified(jet: Table, chosen: NDArray[np.int64], r: Response, rng: np.random.Generator) -> Table:
@@ -194,8 +208,15 @@ def misidentified(jet: Table, chosen: NDArray[np.int64], r: Response, rng: np.ra
     return Table(fake.event, fake.pt * carried, fake.eta, fake.phi, muon, fake.particle)
 
 
-def missing_momentum(batch: Batch, true: Table, measured: Table, found: Table, r: Response,
-                     rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def missing_momentum(
+    batch: Batch,
+    true: Table,
+    measured: Table,
+    found: Table,
+    soft: Soft,
+    r: Response,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Missing transverse momentum [GeV] and azimuth of every event.
 
     Minus the visible sum, moved by what the resolution did to jets over threshold and leptons, and smeared by
@@ -213,9 +234,10 @@ def missing_momentum(batch: Batch, true: Table, measured: Table, found: Table, r
         moved = lepton.pt * function(lepton.phi) - batch.pt[lepton.particle] * function(lepton.phi)
         seen += sums(lepton.event, moved, n)
         components.append(-seen)
-    soft = sums(batch.event, batch.pt, n) - sums(true.event[hard], true.pt[hard], n)
-    soft -= sums(found.event[own], batch.pt[found.particle[own]], n)
-    spread = np.sqrt(r.met_stochastic**2 * np.maximum(soft, 0) + rng.poisson(r.pile_up, n) * r.met_per_pile_up**2)
+    rest = sums(batch.event, batch.pt, n) - sums(true.event[hard], true.pt[hard], n)
+    rest -= sums(found.event[own], batch.pt[found.particle[own]], n)
+    underlying = soft.underlying * r.underlying_density * 4 * np.pi * r.visible_max_eta
+    spread = np.sqrt(r.met_stochastic**2 * (np.maximum(rest, 0) + underlying) + rng.poisson(r.pile_up, n) * r.met_per_pile_up**2)
     x, y = (value + spread * rng.normal(size=n) for value in components)
     return np.hypot(x, y), np.arctan2(y, x)
 
@@ -234,8 +256,7 @@ def assemble(events: int, met: tuple[NDArray, NDArray], found: Table, jet: Table
     """Objects (N, 19, 4): pT, eta, phi, class; each class by falling pT, as many as there are slots."""
     objects = np.zeros((events, layout.OBJECTS, 4), dtype=np.float32)
     objects[:, 0, 0], objects[:, 0, 2] = met
-    for table, slots in ((found[~found.muon], layout.ELECTRONS), (found[found.muon], layout.MUONS),
-                         (jet, layout.JETS)):
+    for table, slots in ((found[~found.muon], layout.ELECTRONS), (found[found.muon], layout.MUONS), (jet, layout.JETS)):
         order = np.lexsort((-table.pt, table.event))
         table = table[order]
         rank = np.arange(len(order)) - np.searchsorted(table.event, table.event)

@@ -45,8 +45,22 @@ def rates(store: Store, taken: list[tuple[Order, int]]) -> dict[str, object]:
     for order, count in taken:
         chunk = store.read(order)
         assert chunk is not None, f"chunk {order.number} of {order.component.name} is missing"
-        row = found.setdefault(order.component.name, dict.fromkeys(
-            ("events", "effective_events", "generated", "accepted", "cross_section_pb", "accepted_pb", "cpu_s"), 0.0))
+        row = found.setdefault(
+            order.component.name,
+            dict.fromkeys(
+                (
+                    "events",
+                    "effective_events",
+                    "generated",
+                    "accepted",
+                    "lost_to_cap",
+                    "cross_section_pb",
+                    "accepted_pb",
+                    "cpu_s",
+                ),
+                0.0,
+            ),
+        )
         copies = np.unique(chunk.group[:count], return_counts=True)[1]
         row["events"] += count
         # Kish: (sum of n)^2 / sum of n^2 over groups of n events, summed over chunks.
@@ -54,7 +68,8 @@ def rates(store: Store, taken: list[tuple[Order, int]]) -> dict[str, object]:
         row["cross_section_pb"] += chunk.cross_section_pb * chunk.tried
         row["accepted_pb"] += chunk.accepted_pb * chunk.tried
         row["generated"] += chunk.tried
-        row["accepted"] += len(chunk.group)
+        row["accepted"] += chunk.accepted
+        row["lost_to_cap"] += chunk.lost
         row["cpu_s"] += chunk.cpu_s
     for row in found.values():
         row["cross_section_pb"] /= row["generated"]

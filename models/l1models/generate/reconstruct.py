@@ -15,8 +15,6 @@ from l1models.generate.response import Response
 
 # A lepton this far under the filter's threshold never passes: six times the worst resolution.
 PRESELECTION = 0.8
-# An event with more jets that could be taken for a lepton counts as one with this many.
-MAX_CANDIDATES = 6
 
 
 @dataclass(frozen=True)
@@ -28,51 +26,79 @@ class Reconstructed:
 
 
 def reconstruct(
-    batch: Batch,
-    soft: Soft,
-    r: Response,
-    rng: np.random.Generator,
-    lepton_filter: bool = True,
-    force_misidentified: bool = False,
+    batch: Batch, soft: Soft, r: Response, rng: np.random.Generator, lepton_filter: bool = True
 ) -> Reconstructed:
-    """Apply the response to every event, and the filter: one electron or muon over ``r.filter_lepton_pt``.
-
-    With ``force_misidentified`` every event with a jet that could be taken for a lepton has one taken, and is kept
-    in proportion to how likely that was; ``misidentified_scale`` is the probability that a kept event stands for.
-    """
+    """Apply the response to every event, and the filter: one electron or muon over ``r.filter_lepton_pt``."""
     batch = detector.visible(batch, r)
-    if lepton_filter and not force_misidentified:
+    if lepton_filter:
         batch = batch.events(_could_pass(batch, r))
     found = detector.leptons(batch, soft, r, rng)
-    if lepton_filter and not force_misidentified:
+    if lepton_filter:
         batch, found = _select(batch, found, _has_lepton(len(batch), found, r))
-    if len(batch) == 0:
-        return Reconstructed(np.zeros((0, layout.OBJECTS, 4), dtype=np.float32), batch.group)
     true = detector.jets(batch, found, r)
     measured = detector.measured_jets(true, soft, r, rng)
     chance = detector.misidentification(measured, r).sum(axis=1)
-    kept = np.ones(len(batch), dtype=bool)
-    if force_misidentified:
-        chance *= measured.pt > r.filter_lepton_pt
-        taken, kept = _take_one(measured, chance, len(batch), misidentified_scale(r), rng)
-    else:
-        taken = np.flatnonzero(rng.random(len(chance)) < chance)
-    met = detector.missing_momentum(batch, true, measured, found, r, rng)
+    taken = np.flatnonzero(rng.random(len(chance)) < chance)
+    return Reconstructed(_finish(batch, found, true, measured, taken, soft, r, rng), batch.group)
+
+
+def reconstruct_misidentified(
+    batch: Batch, soft: Soft, r: Response, rng: np.random.Generator, copies: int, candidates: int
+) -> tuple[Reconstructed, float]:
+    """As ``reconstruct``, for events where a jet is taken for the lepton; and the probability each one stands for.
+
+    Each event goes through the detector ``copies`` times. A passage in which k jets (at most ``candidates``) could
+    be taken for a lepton over the threshold is kept with probability k / ``candidates``, with one of them taken.
+    """
+    batch = detector.visible(batch, r)
+    found = detector.leptons(batch, soft, r, rng)
+    true = detector.jets(batch, found, r)
+    batch, found, true = _repeated(batch, found, true, copies)
+    measured = detector.measured_jets(true, soft, r, rng)
+    chance = detector.misidentification(measured, r).sum(axis=1) * (measured.pt > r.filter_lepton_pt)
+    scale = candidates * (r.electron_misidentification + r.muon_misidentification)
+    taken, kept = _take_one(measured, chance, len(batch), scale, rng)
+    objects = _finish(batch, found, true, measured, taken, soft, r, rng)
+    lepton_pt = objects[:, layout.ELECTRONS.start : layout.MUONS.stop, 0].max(axis=1)
+    kept &= lepton_pt > r.filter_lepton_pt
+    return Reconstructed(objects[kept], batch.group[kept]), scale / copies
+
+
+def _finish(
+    batch: Batch,
+    found: Table,
+    true: Table,
+    measured: Table,
+    taken: NDArray[np.int64],
+    soft: Soft,
+    r: Response,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """The objects (N, 19, 4) of all events, with the jets ``taken`` (indices) turned into leptons."""
+    met = detector.missing_momentum(batch, true, measured, found, soft, r, rng)
     leptons = found.joined(detector.misidentified(measured, taken, r, rng))
-    jets = np.ones(len(measured.pt), dtype=bool)
-    jets[taken] = False
-    jet = measured[jets].joined(detector.soft_jets(len(batch), soft, r, rng))
+    others = np.ones(len(measured.pt), dtype=bool)
+    others[taken] = False
+    jet = measured[others].joined(detector.soft_jets(len(batch), soft, r, rng))
     jet = jet[(jet.pt > r.jet_min_pt) & (np.abs(jet.eta) < r.jet_max_eta)]
     jet = jet[detector.remove_overlap(jet, leptons[~leptons.muon], r)]
-    objects = detector.assemble(len(batch), met, leptons, jet)
-    if lepton_filter:
-        kept &= _has_lepton(len(batch), leptons, r)
-    return Reconstructed(objects[kept], batch.group[kept])
+    leptons = leptons[leptons.pt > r.lepton_min_pt]
+    return detector.assemble(len(batch), met, leptons, jet)
 
 
-def misidentified_scale(r: Response) -> float:
-    """The probability that an event kept with ``force_misidentified`` stands for."""
-    return MAX_CANDIDATES * (r.electron_misidentification + r.muon_misidentification)
+def _repeated(batch: Batch, found: Table, true: Table, copies: int) -> tuple[Batch, Table, Table]:
+    """Everything ``copies`` times over, the copies of an event sharing its group."""
+    n, particles = len(batch), len(batch.pdg)
+
+    def table(one: Table) -> Table:
+        event = np.concatenate([one.event + k * n for k in range(copies)])
+        particle = np.concatenate(
+            [np.where(one.particle >= 0, one.particle + k * particles, -1) for k in range(copies)]
+        )
+        pt, eta, phi, muon = (np.tile(v, copies) for v in (one.pt, one.eta, one.phi, one.muon))
+        return Table(event, pt, eta, phi, muon, particle)
+
+    return batch.repeated(copies), table(found), table(true)
 
 
 def _could_pass(batch: Batch, r: Response) -> NDArray[np.bool_]:
@@ -103,7 +129,7 @@ def _take_one(
     total = sums(jet.event, chance, events)
     before = np.cumsum(chance) - chance
     first = np.searchsorted(jet.event, np.arange(events))
-    before -= np.concatenate([before, [0.0]])[first[jet.event]]
+    before -= np.append(before, 0.0)[first[jet.event]]
     drawn = (rng.random(events) * total)[jet.event]
     taken = np.flatnonzero((before <= drawn) & (drawn < before + chance))
     kept = rng.random(events) < total / scale

@@ -70,11 +70,11 @@ class Response:
     pile_up: float = 20.0
     pile_up_density_spread: float = 0.6
     pile_up_jets: float = 0.02
-    pile_up_jet_slope: float = 5.0
+    pile_up_jet_slope: float = 4.0
 
     # What showers alone leave out [CMP]: the underlying event in a cone (gamma: mean per unit area, shape), its
     # extra jets, and the energy that hadronisation moves out of a jet
     underlying_density: float = 2.0
     underlying_shape: float = 1.0
-    underlying_jets: float = 0.1
-    hadronisation_loss: float = 0.8
+    underlying_jets: float = 0.25
+    hadronisation_loss: float = 0.2

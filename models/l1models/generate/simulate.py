@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from l1models.errors import InputRefused
-from l1models.generate import decays, pythia
+from l1models.generate import decays, heavy_flavour, pythia
 from l1models.generate.batch import Batch
 from l1models.generate.detector import Soft
 from l1models.generate.processes import Component
-from l1models.generate.reconstruct import misidentified_scale, reconstruct
+from l1models.generate.reconstruct import reconstruct, reconstruct_misidentified
 from l1models.generate.response import Response
 
 TIERS = {"partons": pythia.PARTONS, "hadrons": pythia.HADRONS, "full": pythia.FULL}
 BATCH_EVENTS = 2000
-TAU_BANK_DECAYS = 20_000
+Banks = Mapping[int, decays.Bank]
 # Accepted events per generated one, below which a component is misconfigured rather than rare.
 HOPELESS = 2e-6
 
@@ -28,7 +29,8 @@ class Chunk:
     """Accepted events of a component and how they came about.
 
     ``objects`` float32 (n, 19, 4), ``group`` int64 (n,); ``tried`` generated events; ``cross_section_pb`` before
-    and ``accepted_pb`` after the filter (leading order); ``cpu_s`` processor time.
+    and ``accepted_pb`` after the filter (leading order); ``accepted`` events passed, of which the last few are not
+    kept where they exceed the chunk, and ``lost`` more were copies beyond the cap; ``cpu_s`` processor time.
     """
 
     objects: NDArray[np.float32]
@@ -36,6 +38,8 @@ class Chunk:
     tried: int
     cross_section_pb: float
     accepted_pb: float
+    accepted: int
+    lost: int
     cpu_s: float
 
 
@@ -44,35 +48,48 @@ def soft_of(component: Component) -> Soft:
     return Soft(underlying=component.tier != "full", hadronisation=component.tier == "partons")
 
 
-def simulate(component: Component, seed: list[int], events: int, response: Response, taus: decays.Bank) -> Chunk:
+def simulate(component: Component, seed: list[int], events: int, response: Response, banks: Banks) -> Chunk:
     """Generate until ``events`` are accepted. ``seed``: words that together name this chunk."""
     start = time.process_time()
     sequence = np.random.SeedSequence(seed)
     rng = np.random.default_rng(sequence)
-    generator = pythia.Generator(component.settings, TIERS[component.tier], int(sequence.generate_state(1)[0]))
+    settings = component.settings + (heavy_flavour.STABLE if component.source == "heavy-flavour" else ())
+    generator = pythia.Generator(settings, TIERS[component.tier], int(sequence.generate_state(1)[0]))
     soft = soft_of(component)
-    objects, groups, accepted = [], [], 0
+    objects, groups, accepted, lost = [], [], 0, 0
     while accepted < events:
         batch = generator.next(BATCH_EVENTS)
-        batch = decay_taus(batch, component, taus, rng)
-        passed = reconstruct(batch, soft, response, rng, force_misidentified=component.source == "misidentified")
-        objects.append(passed.objects)
-        groups.append(passed.group)
-        accepted += len(passed.group)
+        if component.source == "misidentified":
+            passed, stands_for = reconstruct_misidentified(
+                batch, soft, response, rng, component.copies, component.candidates
+            )
+        elif component.source == "heavy-flavour":
+            passed = reconstruct(
+                heavy_flavour.copies(batch, banks, component.draws, response, rng), soft, response, rng
+            )
+            stands_for = 1 / component.draws
+        else:
+            batch = decay_taus(batch.repeated(component.copies), component, banks[decays.TAU], rng)
+            passed = reconstruct(batch, soft, response, rng)
+            stands_for = 1 / component.copies
+            if component.leptonic_taus:
+                stands_for *= banks[decays.TAU].leptonic_fraction
+        keep = heavy_flavour.cap(passed.group)
+        objects.append(passed.objects[keep])
+        groups.append(passed.group[keep])
+        accepted += int(keep.sum())
+        lost += int((~keep).sum())
         if accepted < HOPELESS * generator.tried:
             raise InputRefused(f"{component.name}: {accepted} of {generator.tried} generated events pass the filter")
-    stands_for = 1.0
-    if component.source == "misidentified":
-        stands_for *= misidentified_scale(response)
-    if component.leptonic_taus:
-        stands_for *= taus.leptonic_fraction
     sigma = generator.cross_section_pb
     return Chunk(
         np.concatenate(objects)[:events],
         np.concatenate(groups)[:events],
         generator.tried,
         sigma,
-        sigma * stands_for * accepted / generator.tried,
+        sigma * component.yield_factor * stands_for * (accepted + lost) / generator.tried,
+        accepted,
+        lost,
         time.process_time() - start,
     )
 

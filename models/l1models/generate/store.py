@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
+import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -14,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from l1models.generate import decays
+from l1models.generate import decays, heavy_flavour
 from l1models.generate.processes import PROCESSES, Component
 from l1models.generate.response import Response
-from l1models.generate.simulate import TAU_BANK_DECAYS, Chunk, simulate
+from l1models.generate.simulate import Chunk, simulate
 
+BANK_DECAYS = 20_000
 COMPONENTS = tuple(component for process in PROCESSES for component in process.components)
 
 
@@ -43,8 +47,14 @@ class Store:
     def path(self, order: Order) -> Path:
         """Where a chunk is, or will be."""
         identity = json.dumps(
-            [self.seed, order.number, order.events, dataclasses.asdict(order.component),
-             dataclasses.asdict(self.response), code_fingerprint()],
+            [
+                self.seed,
+                order.number,
+                order.events,
+                dataclasses.asdict(order.component),
+                dataclasses.asdict(self.response),
+                code_fingerprint(),
+            ],
             sort_keys=True,
         )
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
@@ -64,46 +74,65 @@ class Store:
         """Simulate a chunk and keep it; it appears whole or not at all."""
         # The component's place in the table, the chunk's number: no worker count or order of work enters.
         words = [self.seed, COMPONENTS.index(order.component), order.number, order.events]
-        chunk = simulate(order.component, words, order.events, self.response, self.tau_bank())
-        path = self.path(order)
-        partial = path.with_suffix(".part")
-        with partial.open("wb") as file:
-            np.savez(file, **{field.name: getattr(chunk, field.name) for field in dataclasses.fields(Chunk)})
-        partial.rename(path)
+        chunk = simulate(order.component, words, order.events, self.response, self._banks())
+        _save(self.path(order), dataclasses.asdict(chunk))
+
+    def prepare(self, orders: list[Order]) -> None:
+        """Make the decay banks that the orders draw from, unless they are there."""
+        heavy = any(order.component.source == "heavy-flavour" for order in orders)
+        for pdg in (decays.TAU, *(heavy_flavour.SPECIES if heavy else ())):
+            path = self._bank_path(pdg)
+            if not path.exists():
+                bank = decays.make_bank(pdg, BANK_DECAYS, self.seed * BANK_DECAYS + pdg)
+                _save(path, dataclasses.asdict(bank))
+
+    def _bank_path(self, pdg: int) -> Path:
+        return self.folder / f"bank-{pdg}-{self.seed}-{code_fingerprint()}.npz"
+
+    def _banks(self) -> dict[int, decays.Bank]:
+        if self.folder not in _BANKS:
+            known = {}
+            for pdg in (decays.TAU, *heavy_flavour.SPECIES):
+                path = self._bank_path(pdg)
+                if path.exists():
+                    with np.load(path) as stored:
+                        known[pdg] = decays.Bank(**stored)
+            _BANKS[self.folder] = known
+        return _BANKS[self.folder]
 
     def remove(self) -> None:
         """Delete the chunks."""
         shutil.rmtree(self.folder)
 
-    def tau_bank(self) -> decays.Bank:
-        """The tau decays that every chunk of this seed draws from."""
-        return _tau_bank(self.seed)
+
+# Banks a worker has loaded: one reading per process, not per chunk.
+_BANKS: dict[Path, dict[int, decays.Bank]] = {}
 
 
-_BANKS: dict[int, decays.Bank] = {}
-
-
-def _tau_bank(seed: int) -> decays.Bank:
-    if seed not in _BANKS:
-        _BANKS[seed] = decays.make_bank(decays.TAU, TAU_BANK_DECAYS, seed)
-    return _BANKS[seed]
+def _save(path: Path, values: dict[str, object]) -> None:
+    """The file appears whole or not at all, whoever else writes it."""
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    with partial.open("wb") as file:
+        np.savez(file, **values)
+    partial.rename(path)
 
 
 def code_fingerprint() -> str:
     """Hash of the sources that decide what an event looks like: a chunk of older code is not mixed in."""
     here = Path(__file__).parent
-    names = ("batch.py", "decays.py", "detector.py", "pythia.py", "reconstruct.py", "simulate.py")
+    names = ("batch.py", "decays.py", "detector.py", "heavy_flavour.py", "pythia.py", "reconstruct.py", "simulate.py")
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in names)).hexdigest()[:16]
+
+
+def _start_worker() -> None:
+    # FastJet greets on stdout, which belongs to results; Ctrl-C ends a worker without a traceback.
+    os.dup2(sys.stderr.fileno(), 1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def make_all(store: Store, orders: list[Order], workers: int) -> Iterator[Order]:
     """Make the chunks that are not there yet; yields each as it is finished."""
-    if workers == 1:
-        for order in orders:
-            store.make(order)
-            yield order
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
         running: dict[Future[None], Order] = {pool.submit(store.make, order): order for order in orders}
         try:
             while running:

@@ -68,6 +68,9 @@ def table(findings: dict[str, dict[str, float]], path: Path) -> str:
     keys = ("events", "groups", "electrons", "muons", "jets", "met", "ht", "mt_peak", "pair_mass_peak")
     lines = [f"{path}", f"{'process':10s}" + "".join(f"{key:>15s}" for key in keys)]
     for name, row in findings.items():
-        cells = (f"{row[key]:15.0f}" if key in ("events", "groups") else f"{row[key]:15.2f}" if key in row else f"{'-':>15s}" for key in keys)
+        cells = (
+            f"{row[key]:15.0f}" if key in ("events", "groups") else f"{row[key]:15.2f}" if key in row else f"{'-':>15s}"
+            for key in keys
+        )
         lines.append(f"{name:10s}" + "".join(cells))
     return "\n".join(lines)

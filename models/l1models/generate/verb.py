@@ -94,6 +94,7 @@ def _known(name: str, option: str) -> str:
 def produce(store: Store, orders: list[Order], workers: int, what: str) -> None:
     """Make the chunks that are missing, with progress on stderr."""
     missing = [order for order in orders if not store.path(order).exists()]
+    store.prepare(missing)
     total = sum(order.events for order in orders)
     done = total - sum(order.events for order in missing)
     started = time.monotonic()
