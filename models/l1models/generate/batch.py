@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +83,15 @@ class Batch:
         """All events ``copies`` times over; the copies of an event share its group."""
         if copies == 1:
             return self
-        arrays = (np.tile(v, copies) for v in (self.pdg, self.px, self.py, self.pz, self.e, self.group))
-        return Batch(offsets_of(np.tile(np.diff(self.offsets), copies)), *arrays)
+        return Batch(
+            offsets_of(np.tile(np.diff(self.offsets), copies)),
+            np.tile(self.pdg, copies),
+            np.tile(self.px, copies),
+            np.tile(self.py, copies),
+            np.tile(self.pz, copies),
+            np.tile(self.e, copies),
+            np.tile(self.group, copies),
+        )
 
 
 def offsets_of(counts: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -97,7 +105,7 @@ def ragged_indices(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDAr
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
 
 
-def sums(index: NDArray[np.int64], values: NDArray, count: int) -> NDArray[np.float64]:
+def sums(index: NDArray[np.int64], values: NDArray[Any], count: int) -> NDArray[np.float64]:
     """The sum of ``values`` per index, (count,)."""
     # bincount counts in integers where there is nothing to add.
     return np.bincount(index, values, count).astype(np.float64)

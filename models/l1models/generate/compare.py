@@ -18,9 +18,10 @@ from l1models.generate import decays, detector, pythia
 from l1models.generate.batch import Batch, offsets_of
 from l1models.generate.response import Response
 from l1models.generate.simulate import simulate
-from l1models.generate.store import BANK_DECAYS, COMPONENTS
+from l1models.generate.store import COMPONENTS
 
 SEED = 77
+BANK_DECAYS = 4000
 CROSSING_BATCH = 50
 
 
@@ -53,7 +54,7 @@ def compare(names: list[str], events: int) -> None:
 
 
 def crossings(count: int, mean: float) -> None:
-    """Pile-up alone: density, its spread in a lepton's cone, jets over threshold after subtraction, missing momentum."""
+    """Print, of pile-up alone: density, its spread in a lepton's cone, jets after subtraction, missing momentum."""
     r = Response()
     rng = np.random.default_rng(SEED)
     generator = pythia.Generator(("SoftQCD:inelastic = on",), pythia.FULL, SEED)
@@ -84,13 +85,11 @@ def crossings(count: int, mean: float) -> None:
     n = len(densities) * CROSSING_BATCH
     pt, cone = np.concatenate(over), np.concatenate(cones)
     scale = np.sqrt(mean * np.pi * r.isolation_cone**2)
-    above = {cut: (pt > cut).sum() / n / mean for cut in (10, 15, 20, 25)}
-    print(
-        f"pile-up: {n} crossings; density {np.concatenate(densities).mean() / mean:.3f} GeV per interaction and area; "
-        f"cone {cone.mean():.2f} +- {cone.std():.2f} GeV, spread {cone.std() / scale:.3f}; "
-        f"jets per interaction over threshold {above}; "
-        f"particles' own missing component {np.concatenate(missing, axis=1).std() / np.sqrt(mean):.2f} GeV"
-    )
+    above = {cut: float((pt > cut).mean() * len(pt) / n / mean) for cut in (10, 15, 20, 25)}
+    own = np.concatenate(missing, axis=1).std() / np.sqrt(mean)
+    print(f"pile-up, {n} crossings; per interaction: {np.concatenate(densities).mean() / mean:.3f} GeV per unit area")
+    print(f"cone {cone.mean():.2f} +- {cone.std():.2f} GeV, {cone.std() / scale:.3f} per sqrt(interaction area)")
+    print(f"jets per interaction over threshold {above}; missing component {own:.2f} GeV per sqrt(interaction)")
 
 
 if __name__ == "__main__":

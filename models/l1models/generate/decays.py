@@ -10,6 +10,7 @@ fraction x of its largest energy, (m_tau^2 - 2 m^2)/(m_tau^2 + 2 m^2) for hadron
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pythia8mc
@@ -51,7 +52,8 @@ def make_bank(pdg: int, count: int, seed: int) -> Bank:
         "ProcessLevel:all = off",
         "Print:quiet = on",
         "Next:numberCount = 0",
-        "TauDecays:mode = 0",
+        "TauDecays:mode = 3",
+        "TauDecays:tauPolarization = 0.",
         "Random:setSeed = on",
         f"Random:seed = {1 + seed % (MAX_SEED - 1)}",
     ):
@@ -81,7 +83,7 @@ def make_bank(pdg: int, count: int, seed: int) -> Bank:
     return _with_analyser(mass, counts, np.array(ids, dtype=np.int32)[order], np.array(momenta)[order])
 
 
-def _with_analyser(mass: float, counts: NDArray[np.int64], pdg: NDArray[np.int32], momentum: NDArray) -> Bank:
+def _with_analyser(mass: float, counts: NDArray[np.int64], pdg: NDArray[np.int32], momentum: NDArray[Any]) -> Bank:
     """Turn each decay so that its visible momentum points along +z, and work out its analysing power."""
     decay = np.repeat(np.arange(len(counts)), counts)
     total = np.stack([np.bincount(decay, momentum[:, i], len(counts)) for i in range(4)], axis=1)
@@ -146,7 +148,7 @@ def decay(
     event = np.concatenate([batch.event[stays], np.repeat(batch.event[mothers], counts)])
     order = np.argsort(event, kind="stable")
 
-    def merged(old: NDArray, new: NDArray) -> NDArray:
+    def merged(old: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate([old[stays], new])[order]
 
     return Batch(
@@ -161,7 +163,11 @@ def decay(
 
 
 def boosted(
-    mother: NDArray, products: NDArray, counts: NDArray[np.int64], asymmetry: NDArray, rng: np.random.Generator
+    mother: NDArray[Any],
+    products: NDArray[Any],
+    counts: NDArray[np.int64],
+    asymmetry: NDArray[Any],
+    rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Products (n, 4) at rest into the lab of their mothers (m, 4); cos(theta*) follows 1 + asymmetry cos(theta*)."""
     n = len(mother)
@@ -177,7 +183,7 @@ def boosted(
     flight_sin = np.sqrt(np.maximum(0.0, 1 - flight_cos**2))
     flight_phi = np.arctan2(mother[:, 1], mother[:, 0])
 
-    def each(values: NDArray) -> NDArray:
+    def each(values: NDArray[Any]) -> NDArray[Any]:
         return np.repeat(values, counts)
 
     x, y = _turn(products[:, 0], products[:, 1], each(np.cos(spin)), each(np.sin(spin)))
@@ -190,5 +196,5 @@ def boosted(
     return np.stack([x, y, z, e], axis=1)
 
 
-def _turn(u: NDArray, v: NDArray, cos: NDArray, sin: NDArray) -> tuple[NDArray, NDArray]:
+def _turn(u: NDArray[Any], v: NDArray[Any], cos: NDArray[Any], sin: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return cos * u - sin * v, sin * u + cos * v

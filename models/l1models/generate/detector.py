@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import awkward as ak
 import fastjet
@@ -29,7 +30,7 @@ class Table:
     muon: NDArray[np.bool_]
     particle: NDArray[np.int64]
 
-    def __getitem__(self, keep: NDArray) -> Table:
+    def __getitem__(self, keep: NDArray[Any]) -> Table:
         return Table(
             self.event[keep], self.pt[keep], self.eta[keep], self.phi[keep], self.muon[keep], self.particle[keep]
         )
@@ -39,7 +40,7 @@ class Table:
         event = np.concatenate([self.event, other.event])
         order = np.argsort(event, kind="stable")
 
-        def both(a: NDArray, b: NDArray) -> NDArray:
+        def both(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([a, b])[order]
 
         return Table(
@@ -60,39 +61,39 @@ class Soft:
     hadronisation: bool
 
 
-def delta_r(eta_a: NDArray, phi_a: NDArray, eta_b: NDArray, phi_b: NDArray) -> NDArray[np.float64]:
+def delta_r(eta_a: NDArray[Any], phi_a: NDArray[Any], eta_b: NDArray[Any], phi_b: NDArray[Any]) -> NDArray[np.float64]:
     """Distance in (eta, phi)."""
     return np.hypot(eta_a - eta_b, wrap_phi(phi_a - phi_b))
 
 
-def electron_efficiency(pt: NDArray, eta: NDArray, r: Response) -> NDArray[np.float64]:
+def electron_efficiency(pt: NDArray[Any], eta: NDArray[Any], r: Response) -> NDArray[np.float64]:
     """Probability to find an electron of true ``pt`` [GeV] and ``eta``."""
     plateau = np.array(r.electron_efficiency)[np.digitize(np.abs(eta), r.electron_efficiency_eta)]
     return plateau * _turn_on(pt, r.electron_turn_on_pt, r.electron_turn_on_width)
 
 
-def muon_efficiency(pt: NDArray, r: Response) -> NDArray[np.float64]:
+def muon_efficiency(pt: NDArray[Any], r: Response) -> NDArray[np.float64]:
     """Probability to find a muon of true ``pt`` [GeV] within the muon acceptance."""
     return r.muon_efficiency * _turn_on(pt, r.muon_turn_on_pt, r.muon_turn_on_width)
 
 
-def _turn_on(pt: NDArray, middle: float, width: float) -> NDArray[np.float64]:
+def _turn_on(pt: NDArray[Any], middle: float, width: float) -> NDArray[np.float64]:
     return 0.5 * (1 + erf((pt - middle) / (np.sqrt(2) * width)))
 
 
-def electron_resolution(energy: NDArray, eta: NDArray, r: Response) -> NDArray[np.float64]:
+def electron_resolution(energy: NDArray[Any], eta: NDArray[Any], r: Response) -> NDArray[np.float64]:
     """Relative energy resolution of an electron of ``energy`` [GeV]."""
     constant = np.array(r.electron_constant)[np.digitize(np.abs(eta), r.electron_efficiency_eta[:1])]
     return np.sqrt(r.electron_stochastic**2 / energy + (r.electron_noise / energy) ** 2 + constant**2)
 
 
-def muon_resolution(pt: NDArray, eta: NDArray, r: Response) -> NDArray[np.float64]:
+def muon_resolution(pt: NDArray[Any], eta: NDArray[Any], r: Response) -> NDArray[np.float64]:
     """Relative transverse-momentum resolution of a muon of ``pt`` [GeV]."""
     region = np.digitize(np.abs(eta), r.muon_resolution_eta)
     return np.hypot(np.array(r.muon_resolution_constant)[region], np.array(r.muon_resolution_slope)[region] * pt)
 
 
-def jet_resolution(pt: NDArray, r: Response) -> NDArray[np.float64]:
+def jet_resolution(pt: NDArray[Any], r: Response) -> NDArray[np.float64]:
     """Relative transverse-momentum resolution of a jet of true ``pt`` [GeV]."""
     return np.sqrt((r.jet_noise / pt) ** 2 + r.jet_stochastic**2 / pt + r.jet_constant**2)
 
@@ -237,7 +238,9 @@ def missing_momentum(
     rest = sums(batch.event, batch.pt, n) - sums(true.event[hard], true.pt[hard], n)
     rest -= sums(found.event[own], batch.pt[found.particle[own]], n)
     underlying = soft.underlying * r.underlying_density * 4 * np.pi * r.visible_max_eta
-    spread = np.sqrt(r.met_stochastic**2 * (np.maximum(rest, 0) + underlying) + rng.poisson(r.pile_up, n) * r.met_per_pile_up**2)
+    spread = np.sqrt(
+        r.met_stochastic**2 * (np.maximum(rest, 0) + underlying) + rng.poisson(r.pile_up, n) * r.met_per_pile_up**2
+    )
     x, y = (value + spread * rng.normal(size=n) for value in components)
     return np.hypot(x, y), np.arctan2(y, x)
 
@@ -252,7 +255,7 @@ def remove_overlap(jet: Table, electron: Table, r: Response) -> NDArray[np.bool_
     return np.bincount(owner[near], minlength=len(jet.event)) == 0
 
 
-def assemble(events: int, met: tuple[NDArray, NDArray], found: Table, jet: Table) -> NDArray[np.float32]:
+def assemble(events: int, met: tuple[NDArray[Any], NDArray[Any]], found: Table, jet: Table) -> NDArray[np.float32]:
     """Objects (N, 19, 4): pT, eta, phi, class; each class by falling pT, as many as there are slots."""
     objects = np.zeros((events, layout.OBJECTS, 4), dtype=np.float32)
     objects[:, 0, 0], objects[:, 0, 2] = met

@@ -9,6 +9,7 @@ copies stay unweighted, and those of one event share its source group. At most M
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,10 @@ def species(pdg: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 def copies(batch: Batch, banks: Mapping[int, Bank], draws: int, r: Response, rng: np.random.Generator) -> Batch:
-    """One event per drawn decay (``draws`` for each hard hadron) that may give the filter's lepton; ``group`` says which share their jets."""
+    """One event per drawn decay that may give the filter's lepton; ``group`` says which share their jets.
+
+    ``draws``: decays drawn for each hard hadron, leptonic or not.
+    """
     batch = batch.events(_has_hard_hadron(batch, r))
     kind = species(batch.pdg)
     copied = [
@@ -93,15 +97,17 @@ def _decayed(
     return Batch(
         offsets_of(np.bincount(event, minlength=len(source))),
         np.concatenate([batch.pdg[old], pdg])[order],
-        *(
-            np.concatenate([getattr(batch, name)[old], p[:, i]])[order]
-            for i, name in enumerate(("px", "py", "pz", "e"))
-        ),
+        np.concatenate([batch.px[old], p[:, 0]])[order],
+        np.concatenate([batch.py[old], p[:, 1]])[order],
+        np.concatenate([batch.pz[old], p[:, 2]])[order],
+        np.concatenate([batch.e[old], p[:, 3]])[order],
         batch.group[source],
     )
 
 
-def _isolated_draws(p: NDArray, pdg: NDArray[np.int32], counts: NDArray[np.int64], r: Response) -> NDArray[np.bool_]:
+def _isolated_draws(
+    p: NDArray[Any], pdg: NDArray[np.int32], counts: NDArray[np.int64], r: Response
+) -> NDArray[np.bool_]:
     """Draws whose hardest lepton is over the preselection and not spoiled by its own decay's other products."""
     draw = np.repeat(np.arange(len(counts)), counts)
     pt = np.hypot(p[:, 0], p[:, 1])
@@ -123,7 +129,7 @@ def _isolated_draws(p: NDArray, pdg: NDArray[np.int32], counts: NDArray[np.int64
 def _joined(batches: list[Batch]) -> Batch:
     counts = np.concatenate([np.diff(batch.offsets) for batch in batches])
 
-    def both(name: str) -> NDArray:
+    def both(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(batch, name) for batch in batches])
 
     return Batch(offsets_of(counts), *(both(name) for name in ("pdg", "px", "py", "pz", "e", "group")))

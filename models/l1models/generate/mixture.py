@@ -11,7 +11,9 @@ from l1models.hdf5 import Recording
 
 CHUNK_EVENTS = 4000
 # Accepted events in the first chunk of each component of a process that has several: it fixes their shares.
-PILOT_EVENTS = 1000
+# Those of heavy flavour cost ten times the others.
+PILOT_EVENTS = {"prompt": 1000, "misidentified": 1000, "heavy-flavour": 300}
+MAX_BANK_DECAYS = 20_000  # half a minute of Pythia for taus
 # Sets the shuffle's random numbers apart from those of chunks, whose seeds have four words.
 SHUFFLE_WORD = 0x5FFF1E
 
@@ -25,12 +27,17 @@ def shared_out(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
     return parts
 
 
+def bank_decays(events: int) -> int:
+    """Size of each decay bank: as large as is affordable for the number of events wanted."""
+    return int(np.clip(10 * events, 2000, MAX_BANK_DECAYS))
+
+
 def pilots(process: Process, events: int, chunk_events: int) -> list[Order]:
     """The chunks that must exist before a process of ``events`` events can be shared out among its components."""
     if len(process.components) == 1:
         return []
-    size = min(PILOT_EVENTS, chunk_events, max(events // 10, 20))
-    return [Order(component, 0, size) for component in process.components]
+    most = min(chunk_events, max(events // 10, 20))
+    return [Order(component, 0, min(PILOT_EVENTS[component.source], most)) for component in process.components]
 
 
 def orders(process: Process, events: int, chunk_events: int, store: Store) -> list[tuple[Order, int]]:

@@ -19,9 +19,9 @@ class Component:
 
     ``tier``: how much of the event is simulated (pythia.py). ``source``: where the filter's lepton comes from.
     ``taus``: their polarisation (decays.tau_polarisation). ``leptonic_taus``: only such decays are made, and the
-    branching fraction enters the cross-section. ``copies``: of misidentified jets, passages through the detector,
-    of prompt leptons, draws of the tau decays; ``candidates`` belongs to misidentified jets (reconstruct.py), ``draws`` to heavy flavour (heavy_flavour.py). ``yield_factor`` scales the accepted cross-section
-    for production that is not simulated.
+    branching fraction enters the cross-section. ``copies``: of misidentified jets, passages through the detector;
+    of prompt leptons, draws of the tau decays. ``candidates``: reconstruct.reconstruct_misidentified. ``draws``:
+    heavy_flavour.copies. ``yield_factor`` scales the accepted cross-section for production not simulated.
     """
 
     name: str
@@ -79,6 +79,11 @@ _LQ = (
     "42:0:products = 5 15",
     *_narrow(42, 80.0),
 )
+
+_H0 = ("HiggsSM:gg2H = on", *_narrow(25, 60.0), *_decays(25, "15"))
+_HPM = ("Higgs:useBSM = on", "HiggsBSM:ffbar2H+- = on", *_narrow(37, 60.0), *_decays(37, "15"))
+# The Z' alone, without the photon and Z it interferes with.
+_ZP = ("NewGaugeBoson:ffbar2gmZZprime = on", "Zprime:gmZmode = 3", *_narrow(32, 50.0), *_decays(32, "13"))
 
 
 def _pt_hat(low: int, high: int) -> tuple[str, ...]:
@@ -142,27 +147,8 @@ PROCESSES = (
         "h0",
         (Component("h0", ("HiggsSM:gg2H = on", *_narrow(25, 60.0), *_decays(25, "15")), taus="scalar-pair", copies=3),),
     ),
-    Process(
-        "hpm",
-        (
-            Component(
-                "hpm",
-                ("Higgs:useBSM = on", "HiggsBSM:ffbar2H+- = on", *_narrow(37, 60.0), *_decays(37, "15")),
-                taus="scalar",
-                leptonic_taus=True,
-                copies=5,
-            ),
-        ),
-    ),
-    Process(
-        "Zp",
-        (
-            Component(
-                "Zp",
-                ("NewGaugeBoson:ffbar2gmZZprime = on", "Zprime:gmZmode = 3", *_narrow(32, 50.0), *_decays(32, "13")),
-            ),
-        ),
-    ),
+    Process("hpm", (Component("hpm", _HPM, taus="scalar", leptonic_taus=True, copies=5),)),
+    Process("Zp", (Component("Zp", _ZP),)),
 )
 BY_NAME = {process.name: process for process in PROCESSES}
 SIGNALS = tuple(process.name for process in PROCESSES if not process.background)

@@ -14,6 +14,16 @@ from l1models.generate.pythia import BASE
 from l1models.generate.simulate import TIERS
 from l1models.generate.store import Order, Store, code_fingerprint
 
+FIGURES = (
+    "events",
+    "effective_events",
+    "generated",
+    "accepted",
+    "lost_to_cap",
+    "cross_section_pb",
+    "accepted_pb",
+    "cpu_s",
+)
 TOOLS = ("pythia8mc", "fastjet", "numpy", "awkward", "h5py")
 
 
@@ -45,22 +55,7 @@ def rates(store: Store, taken: list[tuple[Order, int]]) -> dict[str, object]:
     for order, count in taken:
         chunk = store.read(order)
         assert chunk is not None, f"chunk {order.number} of {order.component.name} is missing"
-        row = found.setdefault(
-            order.component.name,
-            dict.fromkeys(
-                (
-                    "events",
-                    "effective_events",
-                    "generated",
-                    "accepted",
-                    "lost_to_cap",
-                    "cross_section_pb",
-                    "accepted_pb",
-                    "cpu_s",
-                ),
-                0.0,
-            ),
-        )
+        row = found.setdefault(order.component.name, dict.fromkeys(FIGURES, 0.0))
         copies = np.unique(chunk.group[:count], return_counts=True)[1]
         row["events"] += count
         # Kish: (sum of n)^2 / sum of n^2 over groups of n events, summed over chunks.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 import pythia8mc
@@ -64,5 +66,5 @@ class Generator:
         return float(self._pythia.infoPython().sigmaGen()) * 1e9
 
 
-def _flat(values: ak.Array) -> NDArray:
+def _flat(values: ak.Array) -> NDArray[Any]:
     return ak.to_numpy(ak.flatten(values, axis=1))

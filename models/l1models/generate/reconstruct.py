@@ -95,8 +95,14 @@ def _repeated(batch: Batch, found: Table, true: Table, copies: int) -> tuple[Bat
         particle = np.concatenate(
             [np.where(one.particle >= 0, one.particle + k * particles, -1) for k in range(copies)]
         )
-        pt, eta, phi, muon = (np.tile(v, copies) for v in (one.pt, one.eta, one.phi, one.muon))
-        return Table(event, pt, eta, phi, muon, particle)
+        return Table(
+            event,
+            np.tile(one.pt, copies),
+            np.tile(one.eta, copies),
+            np.tile(one.phi, copies),
+            np.tile(one.muon, copies),
+            particle,
+        )
 
     return batch.repeated(copies), table(found), table(true)
 

@@ -18,7 +18,9 @@ from l1models.generate.reconstruct import reconstruct, reconstruct_misidentified
 from l1models.generate.response import Response
 
 TIERS = {"partons": pythia.PARTONS, "hadrons": pythia.HADRONS, "full": pythia.FULL}
+# Generated events at a time: enough that the cost per batch vanishes, fewer where few are wanted.
 BATCH_EVENTS = 2000
+BATCH_PER_EVENT = 10
 Banks = Mapping[int, decays.Bank]
 # Accepted events per generated one, below which a component is misconfigured rather than rare.
 HOPELESS = 2e-6
@@ -56,9 +58,10 @@ def simulate(component: Component, seed: list[int], events: int, response: Respo
     settings = component.settings + (heavy_flavour.STABLE if component.source == "heavy-flavour" else ())
     generator = pythia.Generator(settings, TIERS[component.tier], int(sequence.generate_state(1)[0]))
     soft = soft_of(component)
+    size = min(BATCH_EVENTS, BATCH_PER_EVENT * events)
     objects, groups, accepted, lost = [], [], 0, 0
     while accepted < events:
-        batch = generator.next(BATCH_EVENTS)
+        batch = generator.next(size)
         if component.source == "misidentified":
             passed, stands_for = reconstruct_misidentified(
                 batch, soft, response, rng, component.copies, component.candidates

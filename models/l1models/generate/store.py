@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from l1models.generate.processes import PROCESSES, Component
 from l1models.generate.response import Response
 from l1models.generate.simulate import Chunk, simulate
 
-BANK_DECAYS = 20_000
+BANK_SEEDS = 10_000  # a bank's seed is the run's times this, plus the particle's code
 COMPONENTS = tuple(component for process in PROCESSES for component in process.components)
 
 
@@ -38,17 +39,19 @@ class Order:
 class Store:
     """Chunks of one seed and response under ``folder``; a chunk made with other settings is never taken."""
 
-    def __init__(self, folder: Path, seed: int, response: Response) -> None:
+    def __init__(self, folder: Path, seed: int, response: Response, bank_decays: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.seed = seed
         self.response = response
+        self.bank_decays = bank_decays
 
     def path(self, order: Order) -> Path:
         """Where a chunk is, or will be."""
         identity = json.dumps(
             [
                 self.seed,
+                self.bank_decays,
                 order.number,
                 order.events,
                 dataclasses.asdict(order.component),
@@ -83,11 +86,11 @@ class Store:
         for pdg in (decays.TAU, *(heavy_flavour.SPECIES if heavy else ())):
             path = self._bank_path(pdg)
             if not path.exists():
-                bank = decays.make_bank(pdg, BANK_DECAYS, self.seed * BANK_DECAYS + pdg)
+                bank = decays.make_bank(pdg, self.bank_decays, BANK_SEEDS * self.seed + pdg)
                 _save(path, dataclasses.asdict(bank))
 
     def _bank_path(self, pdg: int) -> Path:
-        return self.folder / f"bank-{pdg}-{self.seed}-{code_fingerprint()}.npz"
+        return self.folder / f"bank-{pdg}-{self.seed}-{self.bank_decays}-{code_fingerprint()}.npz"
 
     def _banks(self) -> dict[int, decays.Bank]:
         if self.folder not in _BANKS:
@@ -109,7 +112,7 @@ class Store:
 _BANKS: dict[Path, dict[int, decays.Bank]] = {}
 
 
-def _save(path: Path, values: dict[str, object]) -> None:
+def _save(path: Path, values: dict[str, Any]) -> None:
     """The file appears whole or not at all, whoever else writes it."""
     partial = path.with_suffix(f".{os.getpid()}.part")
     with partial.open("wb") as file:

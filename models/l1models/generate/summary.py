@@ -11,6 +11,7 @@ from l1models import layout
 from l1models.hdf5 import Recording
 
 PEAK_BIN = 2.0  # GeV
+COUNTS = ("events", "groups")
 
 
 def summarise(recording: Recording) -> dict[str, dict[str, float]]:
@@ -66,11 +67,13 @@ def peak(values: NDArray[np.float64]) -> float:
 def table(findings: dict[str, dict[str, float]], path: Path) -> str:
     """The figures as text."""
     keys = ("events", "groups", "electrons", "muons", "jets", "met", "ht", "mt_peak", "pair_mass_peak")
-    lines = [f"{path}", f"{'process':10s}" + "".join(f"{key:>15s}" for key in keys)]
+    lines = [str(path), f"{'process':10s}" + "".join(f"{key:>15s}" for key in keys)]
     for name, row in findings.items():
-        cells = (
-            f"{row[key]:15.0f}" if key in ("events", "groups") else f"{row[key]:15.2f}" if key in row else f"{'-':>15s}"
-            for key in keys
-        )
-        lines.append(f"{name:10s}" + "".join(cells))
+        lines.append(f"{name:10s}" + "".join(_cell(key, row) for key in keys))
     return "\n".join(lines)
+
+
+def _cell(key: str, row: dict[str, float]) -> str:
+    if key not in row:
+        return f"{'-':>15s}"
+    return f"{row[key]:15.{0 if key in COUNTS else 2}f}"

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.out.parent.is_dir():
         raise InputRefused(f"--out: {arguments.out.parent} is not a folder")
     work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
-    store = Store(work, arguments.seed, Response())
+    store = Store(work, arguments.seed, Response(), mixture.bank_decays(sum(wanted.values())))
     size = arguments.chunk_events
     pilots = [order for name, count in wanted.items() for order in mixture.pilots(BY_NAME[name], count, size)]
     produce(store, pilots, arguments.workers, "pilots")
