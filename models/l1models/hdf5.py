@@ -8,7 +8,7 @@ with every event its own group. Layout: ADC2021 challenge, Govorkova et al., arX
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from l1models import layout
 from l1models.errors import InputRefused
 
 BLOCK_EVENTS = 65536
+CHUNK_EVENTS = 4096  # events of an HDF5 chunk
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,43 @@ class Contents:
     events: int
     process_names: tuple[str, ...]
     background: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A whole recording in physical units: ``particles`` float32 (N, 19, 4) of pT [GeV], eta, phi [rad], class.
+
+    ``process`` int16 (N,) counts in ``process_names``; ``source_group`` int64 (N,).
+    """
+
+    particles: NDArray[np.float32]
+    process: NDArray[np.int16]
+    source_group: NDArray[np.int64]
+    process_names: tuple[str, ...]
+    background: tuple[bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+
+def write(path: Path, recording: Recording, attributes: Mapping[str, str | int]) -> None:
+    """Write a recording with root ``attributes``; the file appears whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    count = len(recording)
+    rows = min(CHUNK_EVENTS, max(count, 1))
+    # No times in the file: the same events give the same bytes.
+    with h5py.File(partial, "w", track_order=False) as file:
+        compressed = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "track_times": False}
+        file.create_dataset("Particles", data=recording.particles, chunks=(rows, layout.OBJECTS, 4), **compressed)
+        file.create_dataset("Particles_Names", data=np.array(layout.PARTICLES_NAMES), track_times=False)
+        file.create_dataset("Particles_Classes", data=np.array(layout.PARTICLES_CLASSES), track_times=False)
+        process = file.create_dataset("process", data=recording.process, chunks=(rows,), **compressed)
+        process.attrs["names"] = list(recording.process_names)
+        process.attrs["background"] = np.array(recording.background, dtype=np.int8)
+        file.create_dataset("source_group", data=recording.source_group, chunks=(rows,), **compressed)
+        for name, value in attributes.items():
+            file.attrs[name] = value
+    partial.rename(path)
 
 
 def contents(path: Path) -> Contents:

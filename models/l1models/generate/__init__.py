@@ -1,0 +1,1 @@
+"""Simulated collisions: Pythia 8 events, a parametrised detector response, mixed recordings."""
