@@ -100,8 +100,10 @@ def blocks(path: Path, start: int = 0, stop: int | None = None, size: int = BLOC
         for first in range(start, end, size):
             rows = slice(first, min(first + size, end))
             count = rows.stop - rows.start
+            block = particles[rows]
             try:
-                codes = layout.to_codes(particles[rows])
+                codes = layout.to_codes(block)
+                _check_classes(block, codes)
             except ValueError as fault:
                 raise InputRefused(f"{path}: events {rows.start}..{rows.stop - 1}: {fault}") from fault
             yield Events(
@@ -121,6 +123,18 @@ def read(path: Path, start: int = 0, stop: int | None = None) -> Events:
         np.concatenate([part.process for part in parts]),
         np.concatenate([part.source_group for part in parts]),
     )
+
+
+def _check_classes(particles: NDArray[np.floating], codes: NDArray[np.int16]) -> None:
+    # An object whose class is not its slot's means that the file orders its objects in another way.
+    stated = particles[..., 3]
+    wrong = (codes[:, 0] > 0) & (stated != 0) & (stated != layout.CLASS_OF_SLOT)
+    if wrong.any():
+        event, slot = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"object {slot} of event {event} in the block: expected class {layout.CLASS_OF_SLOT[slot]:.0f}, "
+            f"received {stated[event, slot]:.0f}"
+        )
 
 
 def _open(path: Path) -> h5py.File:

@@ -58,6 +58,8 @@ def to_codes(objects: NDArray[np.floating]) -> NDArray[np.int16]:
         raise ValueError(f"objects hold |eta| beyond {ETA_CODE_MAX * ETA_LSB:.3f}")
     if (np.abs(phi) > -PHI_CODE_MIN).any():
         raise ValueError("objects hold phi outside [-pi, pi)")
+    if eta[..., MET].any():
+        raise ValueError("MET (object 0) has an eta other than 0")
     phi[phi == -PHI_CODE_MIN] = PHI_CODE_MIN
     return np.stack([pt, eta, phi], axis=1).astype(np.int16)
 
