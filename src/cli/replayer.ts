@@ -12,7 +12,7 @@ import { unixNs } from '../telemetry/clock.js';
 
 /** The LHC's 40.08 MHz (LHC Design Report, CERN-2004-003). */
 export const CROSSING_SECONDS = 1 / 40.0789e6;
-/** Behind the schedule by less than this is waited for; timers are no finer. */
+/** Shorter waits are skipped: timers are no finer. */
 const TIMER_MS = 2;
 
 export interface ReplayOptions {
@@ -69,7 +69,7 @@ export async function replay(
           const crossing = crossingOf(frame);
           firstCrossing ??= crossing;
           const dueMs = ((crossing - firstCrossing) * CROSSING_SECONDS * 1000) / options.speed;
-          if (options.pace === 'lhc') await until(loopStart + dueMs, stop);
+          if (options.pace === 'lhc') await until(loopStart + dueMs, producer, stop);
           for (const live of shifted(frame, orbitShift, options.run)) {
             await producer.send({ run: live.run, orbit: live.orbit, bytes: encodeFrame(live) });
             state.frames++;
@@ -118,8 +118,10 @@ function* shifted(frame: L1Frame, orbits: number, run: number | undefined): Gene
   if (rest !== undefined) yield rest.frame;
 }
 
-async function until(dueMs: number, stop: AbortSignal): Promise<void> {
+/** Wait for a frame's time; those before it must not wait with it for a request to fill up. */
+async function until(dueMs: number, producer: FrameProducer, stop: AbortSignal): Promise<void> {
+  if (dueMs - performance.now() < TIMER_MS) return;
+  await producer.flush();
   const wait = dueMs - performance.now();
-  if (wait < TIMER_MS) return;
-  await sleep(wait, undefined, { signal: stop }).catch(() => undefined);
+  if (wait >= TIMER_MS) await sleep(wait, undefined, { signal: stop }).catch(() => undefined);
 }
