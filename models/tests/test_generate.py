@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -10,13 +13,26 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from generation import generate
 from l1models import layout
 from l1models.generate import summary
 from l1models.generate.heavy_flavour import MAX_COPIES
 
+MODELS = Path(__file__).parents[1]
 DATASETS = ("Particles", "Particles_Classes", "Particles_Names", "process", "source_group")
 CLASSES = ((layout.ELECTRONS, 3.0, 3.0), (layout.MUONS, 3.0, 2.1), (layout.JETS, 15.0, 4.0))
+
+
+def generate(*arguments: str, expected: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run `models/run generate` in this interpreter's environment; fails unless it ends with ``expected``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "l1models", "generate", *arguments],
+        env=os.environ | {"PYTHONPATH": str(MODELS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expected, done.stderr
+    return done
 
 
 def datasets(path: Path) -> dict[str, bytes]:
@@ -27,6 +43,14 @@ def datasets(path: Path) -> dict[str, bytes]:
 def particles(path: Path) -> NDArray[np.float32]:
     with h5py.File(path) as file:
         return file["Particles"][()]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 background events with 30 of each signal, seed 5, and the chunks they came from."""
+    out = tmp_path_factory.mktemp("mixed") / "mixed.h5"
+    generate("--events", "400", "--signals", "30", "--seed", "5", "--workers", "2", "--out", str(out), "--keep-work")
+    return out
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -144,5 +144,8 @@ def make_all(store: Store, orders: list[Order], workers: int) -> Iterator[Order]
                     future.result()
                     yield order
         except BaseException:
+            # Not to wait for chunks that nobody will take: a worker's chunk lasts up to a minute.
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in active_children():
+                worker.terminate()
             raise

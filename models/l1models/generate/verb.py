@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
 import time
 from pathlib import Path
@@ -40,6 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Generate, shuffle, write, and print what came out."""
     wanted = requested(arguments)
+    # Ends the workers too, and leaves the finished chunks for the next run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not arguments.out.parent.is_dir():
         raise InputRefused(f"--out: {arguments.out.parent} is not a folder")
     work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
