@@ -102,7 +102,7 @@ describe('without Kafka', () => {
       const sink = file(`rate-${at}.l1f.zst`);
       const json = file(`rate-${at}.json`);
       const args = ['run', '--source', file('sample.h5'), '--sink', sink, '--model', model, '--device', 'cpu'];
-      const shape = ['--workers', String(1 + (at % 3)), '--frame-events', String([4096, 1, 333, 3564][at])];
+      const shape = ['--workers', String(1 + (at % 3)), '--frame-events', String([4096, 64, 333, 3564][at])];
       await cli(...args, ...shape, '--target-rate', String(rate), '--json', json, '--log-level', 'error');
       const wanted = acceptedByPython(model, thresholdOf(model, rate));
       expect(acceptedOf(sink)).toEqual(wanted);
