@@ -82,7 +82,7 @@ async function runVerbWith(
       return 1;
     }
     process.stderr.write(`nae-trigger ${verb.name}: ${messageOf(error)}\n`);
-    return error.exitCode;
+    return signalled === undefined ? error.exitCode : SIGNAL_EXIT_CODES[signalled];
   } finally {
     for (const signal of Object.keys(SIGNAL_EXIT_CODES)) process.off(signal, onSignal);
   }

@@ -24,11 +24,16 @@ const DEFAULT_TARGET_RATE = 1e-5;
 export type ScoringSettings = Settings<'workers' | 'device' | 'quantise' | 'batchEvents' | 'inferenceRows'>;
 type CutSettings = Settings<'model' | 'targetRate' | 'threshold'>;
 
-/** Load a bundle by folder, or by the name of a shipped one. */
-async function openBundle(nameOrFolder: string): Promise<Bundle> {
-  if (existsSync(join(nameOrFolder, 'manifest.json'))) return loadBundle(nameOrFolder);
+/** The folder of a bundle that is given by its folder, or by the name of a shipped one; undefined where there is none. */
+export function bundleFolder(nameOrFolder: string): string | undefined {
+  if (existsSync(join(nameOrFolder, 'manifest.json'))) return nameOrFolder;
   const shipped = join(SHIPPED_BUNDLES, nameOrFolder);
-  if (/^[\w.-]+$/.test(nameOrFolder) && existsSync(join(shipped, 'manifest.json'))) return loadBundle(shipped);
+  return /^[\w.-]+$/.test(nameOrFolder) && existsSync(join(shipped, 'manifest.json')) ? shipped : undefined;
+}
+
+async function openBundle(nameOrFolder: string): Promise<Bundle> {
+  const folder = bundleFolder(nameOrFolder);
+  if (folder !== undefined) return loadBundle(folder);
   const names = existsSync(SHIPPED_BUNDLES) ? readdirSync(SHIPPED_BUNDLES).sort().join(', ') : 'none';
   throw new TriggerError(
     'USAGE',
@@ -64,11 +69,8 @@ export async function openPaths(settings: CutSettings & Settings<'quantise'>): P
 }
 
 /** One path that accepts nothing: for scoring alone. */
-export async function openForScoring(model: readonly string[] | undefined): Promise<Path> {
-  if (model?.length !== 1) {
-    throw new TriggerError('USAGE', `--model: expected one bundle, received ${model?.length ?? 0}`);
-  }
-  const bundle = await openBundle(model[0]!);
+export async function openForScoring(model: string): Promise<Path> {
+  const bundle = await openBundle(model);
   return { name: bundleName(bundle.directory), bundle, threshold: Infinity };
 }
 

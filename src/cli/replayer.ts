@@ -4,14 +4,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { decodeFrame, encodeFrame, isFrameFault, orbitOf, bunchCrossingOf, type L1Frame } from '../event/frame.js';
-import { CROSSINGS_PER_ORBIT, LUMINOSITY_SECTION_ORBIT_BITS } from '../event/layout.js';
+import { CROSSING_RATE_HZ, CROSSINGS_PER_ORBIT, LUMINOSITY_SECTION_ORBIT_BITS } from '../event/layout.js';
 import { eventOf, FramePacker } from '../recording/frame-packer.js';
 import { openRecording } from '../recording/open.js';
 import type { FrameProducer } from '../replay/frame-producer.js';
 import { unixNs } from '../telemetry/clock.js';
 
-/** The LHC's 40.08 MHz (LHC Design Report, CERN-2004-003). */
-export const CROSSING_SECONDS = 1 / 40.0789e6;
 /** Shorter waits are skipped: timers are no finer. */
 const TIMER_MS = 2;
 
@@ -68,7 +66,7 @@ export async function replay(
         } else {
           const crossing = crossingOf(frame);
           firstCrossing ??= crossing;
-          const dueMs = ((crossing - firstCrossing) * CROSSING_SECONDS * 1000) / options.speed;
+          const dueMs = ((crossing - firstCrossing) * 1000) / CROSSING_RATE_HZ / options.speed;
           if (options.pace === 'lhc') await until(loopStart + dueMs, producer, stop);
           for (const live of shifted(frame, orbitShift, options.run)) {
             await producer.send({ run: live.run, orbit: live.orbit, bytes: encodeFrame(live) });

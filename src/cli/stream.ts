@@ -30,6 +30,8 @@ export type EndpointSettings = Settings<
   'brokers' | 'tls' | 'tlsCa' | 'saslMechanism' | 'group' | 'deadLetter' | 'partitions'
 >;
 
+type SinkSettings = EndpointSettings & Settings<'overwrite' | 'maxFrameBytes'>;
+
 type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort'>;
 
 /** A source, and how far it is where that can be told. */
@@ -79,7 +81,7 @@ export function openTopicSource(
 export async function openPoolAndSink(
   paths: readonly Path[],
   endpoint: string,
-  settings: ScoringSettings & EndpointSettings & Settings<'overwrite'>,
+  settings: ScoringSettings & SinkSettings,
   header: RecordingHeader,
   context: Context,
 ): Promise<{ pool: ScorePool; sink: Sink }> {
@@ -94,7 +96,7 @@ export async function openPoolAndSink(
 
 async function openSink(
   endpoint: string,
-  settings: EndpointSettings & Settings<'overwrite'>,
+  settings: SinkSettings,
   header: RecordingHeader,
   context: Context,
 ): Promise<Sink> {
@@ -106,6 +108,7 @@ async function openSink(
     deadLetterTopic: settings.deadLetter,
     log: context.log,
     createWithPartitions: settings.partitions,
+    maxFrameBytes: settings.maxFrameBytes,
   });
 }
 
@@ -151,6 +154,7 @@ export async function runStream(
   );
   const closing: (() => Promise<void>)[] = [() => source.close(), () => sink.close(), () => pool.close()];
   let progress: Progress = { stop: () => undefined };
+  let failure: { error: unknown } | undefined;
   try {
     const pages = await serveTelemetry(registry, settings.httpPort);
     closing.unshift(() => pages.close());
@@ -158,23 +162,32 @@ export async function runStream(
     hooks.onStart?.(pipeline);
     progress = streamProgress(parts, pipeline, context);
     await pipeline.run(context.stop);
-  } finally {
-    progress.stop();
-    await closeAll(closing, context);
+  } catch (error) {
+    failure = { error };
   }
+  progress.stop();
+  const unclosed = await closeAll(closing, context);
+  // What failed first is what the user must hear of.
+  failure ??= unclosed;
+  if (failure !== undefined) throw failure.error;
   return pipeline;
 }
 
-/** Close in order, each whatever became of the others; the first failure is thrown unless one is under way. */
-async function closeAll(closing: readonly (() => Promise<void>)[], context: Context): Promise<void> {
+/** Close in order, each whatever became of the others; returns the first failure. */
+async function closeAll(
+  closing: readonly (() => Promise<void>)[],
+  context: Context,
+): Promise<{ error: unknown } | undefined> {
+  let failure: { error: unknown } | undefined;
   for (const close of closing) {
     try {
       await close();
     } catch (error) {
       context.log.error({ reason: messageOf(error) }, 'did not close cleanly');
-      throw error;
+      failure ??= { error };
     }
   }
+  return failure;
 }
 
 /** A bar on a terminal; elsewhere a log line now and then. */

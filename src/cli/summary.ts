@@ -1,10 +1,9 @@
 /**
  * The summary of a stream, for people.
  */
+import { CROSSING_RATE_HZ } from '../event/layout.js';
 import type { StreamSummary } from '../pipeline/stream-totals.js';
 import { duration, grouped, table } from './result.js';
-
-const LHC_CROSSINGS_PER_SECOND = 40.08e6;
 
 /** @param inputRateHz - declared rate of the input, to state accepted rates in Hz */
 export function summaryText(summary: StreamSummary, inputRateHz: number | undefined): string {
@@ -17,7 +16,7 @@ export function summaryText(summary: StreamSummary, inputRateHz: number | undefi
     `frames    received ${grouped(frames.received)}, faults ${grouped(frames.faults)}`,
     `accepted  ${summary.accepted_fraction.toExponential(2)} of all events${rate}`,
     `speed     ${grouped(Math.round(summary.events_per_second))} events/s ` +
-      `(${((100 * summary.events_per_second) / LHC_CROSSINGS_PER_SECOND).toPrecision(2)} % of 40.08 MHz), ` +
+      `(${((100 * summary.events_per_second) / CROSSING_RATE_HZ).toPrecision(2)} % of 40.08 MHz), ` +
       `${grouped(Math.round(perCpu))} events per CPU-second`,
     `latency   p50 ${duration(latency.p50)}, p99 ${duration(latency.p99)}, p99.9 ${duration(latency.p999)}`,
   ];

@@ -6,6 +6,8 @@ import { z } from 'zod';
 
 import { LOG_LEVELS } from '../telemetry/logger.js';
 
+/** Also from words; an empty word is not 0. */
+const number = z.preprocess((value) => (value === '' ? undefined : value), z.coerce.number());
 const count = z.coerce.number().int().positive();
 const positive = z.coerce.number().positive();
 const text = z.string().min(1);
@@ -40,13 +42,14 @@ export const OPTIONS = {
     repeatable: true,
     help: 'model bundle: a folder, or the name of a shipped one (default nae-events-m); repeatable, one path each',
   }),
+  oneModel: option({ schema: text, value: 'BUNDLE', help: 'model bundle: a folder, or the name of a shipped one' }),
   targetRate: option({
     schema: rate.optional(),
     value: 'R',
     help: 'cut at the calibrated threshold that keeps this fraction of the background (default 1e-5)',
   }),
   threshold: option({
-    schema: list(z.coerce.number()).optional(),
+    schema: list(number).optional(),
     value: 'X',
     repeatable: true,
     help: 'cut at this score instead; once for all models, or once per model in their order',
@@ -152,6 +155,10 @@ export const OPTIONS = {
     value: 'PORT',
     help: 'loopback port of /metrics and /healthz; 0 picks a free one',
   }),
+  skipFaulty: option({
+    schema: flag.default(false),
+    help: 'leave out, and count, frames and events that cannot be converted, instead of ending at the first',
+  }),
   overwrite: option({ schema: flag.default(false), help: 'replace output files that exist' }),
   recording: option({ schema: text.optional(), value: 'REC', help: 'recording to show (default: the shipped sample)' }),
   stay: option({
@@ -180,7 +187,10 @@ export type Settings<Names extends OptionName> = {
   readonly [Name in Names]: z.infer<(typeof OPTIONS)[Name]['schema']>;
 };
 
+/** Options that mean the same as another one but are given in another number. */
+const SHARED_FLAGS: Partial<Record<OptionName, string>> = { targetRates: 'target-rate', oneModel: 'model' };
+
 /** `maxBatchDelayUs` on the command line and in configuration files: `max-batch-delay-us`. */
 export function flagName(name: OptionName): string {
-  return name === 'targetRates' ? 'target-rate' : name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return SHARED_FLAGS[name] ?? name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

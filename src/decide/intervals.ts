@@ -40,6 +40,19 @@ export function effectiveEvents(eventsPerGroup: Iterable<number>): number {
   return squares === 0 ? 0 : (sum * sum) / squares;
 }
 
+/** Smallest count k with P(K <= k) >= p for K ~ Binomial(trials, rate); trials may be an effective number. */
+export function binomialQuantile(p: number, trials: number, rate: number): number {
+  const cumulative = (k: number): number => (k >= trials ? 1 : incompleteBeta(1 - rate, trials - k, k + 1));
+  let low = -1;
+  let high = Math.ceil(trials);
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (cumulative(middle) >= p) high = middle;
+    else low = middle;
+  }
+  return high;
+}
+
 /** x with I_x(a, b) = p, by bisection; a, b > 0. */
 export function betaQuantile(p: number, a: number, b: number): number {
   let low = 0;

@@ -28,7 +28,8 @@ export function calibratedThreshold(bundle: Bundle, targetRate: number, quantisa
 }
 
 /**
- * The lowest float32 threshold at which at most `rate * scores.length` events pass (score >= threshold).
+ * The threshold at which as many events pass (score >= threshold) as may, at most `rate * scores.length`: the score of
+ * the lowest event that passes.
  *
  * Equal scores pass together or not at all, so fewer may pass. Where not even one event may pass, the threshold
  * is the next float32 above the highest score.

@@ -1,7 +1,7 @@
 /**
  * What a model finds: area under the ROC curve and signal efficiency at fixed background efficiencies.
  */
-import { binomialInterval, orderStatisticInterval } from '../decide/intervals.js';
+import { binomialInterval, binomialQuantile } from '../decide/intervals.js';
 import { empiricalThreshold, lowerBound } from '../decide/threshold.js';
 
 export const BACKGROUND_EFFICIENCIES = [1e-3, 1e-4, 1e-5] as const;
@@ -64,8 +64,10 @@ export function evaluate(
 
 /**
  * Signal efficiency above the empirical background quantile. Its interval adds two parts in quadrature: the
- * binomial one of the signal (Clopper-Pearson), and what the threshold's own uncertainty does: the efficiencies
- * at the thresholds where the background efficiency would be the ends of its 95 % order-statistic interval.
+ * binomial one of the signal (Clopper-Pearson), and what the threshold's own uncertainty does: the efficiencies at
+ * the ends of the distribution-free 95 % interval of the quantile. Above the true quantile lie as many of n
+ * background events as a binomial count of n trials has successes; the interval runs between the scores of the
+ * ranks that this count takes (David and Nagaraja, Order Statistics, 3rd ed., section 7.1).
  */
 function workingPoint(
   background: Float32Array,
@@ -74,19 +76,14 @@ function workingPoint(
   efficiency: number,
 ): WorkingPoint {
   const { threshold, passing } = empiricalThreshold(background, efficiency);
-  const scale = effectiveBackground / background.length;
-  const kept = orderStatisticInterval(passing * scale, effectiveBackground);
   const above = (cut: number): number => signal.length - lowerBound(signal, cut);
   const observed = above(threshold) / signal.length;
   const statistical = binomialInterval(above(threshold), signal.length);
-  // The true rate at this threshold may be as high as kept.high: then the threshold of the wanted rate lies where
-  // a fraction efficiency^2 / kept.high of this sample passes, and the other way round.
-  const strict = empiricalThreshold(background, (efficiency * efficiency) / Math.max(kept.high, efficiency)).threshold;
-  const loose =
-    kept.low > 0
-      ? empiricalThreshold(background, Math.min(1, (efficiency * efficiency) / Math.min(kept.low, efficiency)))
-          .threshold
-      : threshold;
+  const thresholdAt = (quantile: number): number =>
+    empiricalThreshold(background, binomialQuantile(quantile, effectiveBackground, efficiency) / effectiveBackground)
+      .threshold;
+  const strict = thresholdAt(0.025);
+  const loose = thresholdAt(0.975);
   return {
     background: efficiency,
     signal: observed,

@@ -41,7 +41,7 @@ export interface FrameLimits {
   readonly maxFrameBytes: number;
 }
 
-/** Kafka's usual ceiling for large messages; a frame of one orbit in PHYS32 is 0.8 MB. */
+/** Far above what makes sense: a frame of one orbit in PHYS32 is 0.8 MB, and brokers take 1 MiB unless told otherwise. */
 export const DEFAULT_FRAME_LIMITS: FrameLimits = { maxFrameBytes: 16 * 1024 * 1024 };
 
 export function isFrameFault(outcome: L1Frame | FrameFault): outcome is FrameFault {

@@ -18,6 +18,12 @@ export const OBJECT_CLASSES = [
 /** Bunch crossings of an LHC orbit; they are numbered from 1, as in CMSSW's OrbitCollection. */
 export const CROSSINGS_PER_ORBIT = 3564;
 
+/** Orbits are uint32 on the wire. */
+export const ORBIT_MAX = 0xffffffff;
+
+/** Bunch crossings per second: 40.08 MHz (LHC Design Report, CERN-2004-003). */
+export const CROSSING_RATE_HZ = 40.08e6;
+
 /** Orbits of a luminosity section: 2^18, about 23.3 s. */
 export const LUMINOSITY_SECTION_ORBIT_BITS = 18;
 

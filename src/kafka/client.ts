@@ -12,7 +12,7 @@ export interface KafkaConnection {
   readonly brokers: readonly string[];
   /** Name of this client in the brokers' logs and quotas. Default: `nae-trigger`. */
   readonly clientId?: string;
-  /** TLS: true for the system's certificate authorities, or Node's TLS options. Default: plain text. */
+  /** TLS: true for the certificate authorities that Node.js brings, or Node's TLS options. Default: plain text. */
   readonly tls?: Exclude<KafkaConfig['ssl'], undefined>;
   readonly sasl?: Exclude<KafkaConfig['sasl'], undefined>;
 }

@@ -2,12 +2,10 @@
  * A batch: a slot being filled with events of one encoding, and the frames they came from.
  */
 import { bunchCrossingOf, orbitOf, type L1Frame } from '../event/frame.js';
-import { bytesPerEvent, type Encoding } from '../event/layout.js';
+import { bytesPerEvent, ORBIT_MAX, type Encoding } from '../event/layout.js';
 import type { SlotViews } from '../score/messages.js';
 import type { FrameInFlight } from './frame-in-flight.js';
 
-/** Orbits are uint32 on the wire. */
-export const ORBIT_MAX = 0xffffffff;
 /** Written in place of the crossing of an event whose orbit is beyond the counter: no such crossing exists. */
 const NO_CROSSING = 0xffff;
 

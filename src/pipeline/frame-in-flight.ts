@@ -13,9 +13,8 @@ import {
   type L1Frame,
 } from '../event/frame.js';
 import { EVENT_FAULTS, type EventFaultReason } from '../event/hardware-words.js';
-import { CROSSINGS_PER_ORBIT, encodingName } from '../event/layout.js';
+import { CROSSINGS_PER_ORBIT, encodingName, ORBIT_MAX } from '../event/layout.js';
 import type { SourceRecord } from '../source/source.js';
-import { ORBIT_MAX } from './batch.js';
 
 export class FrameInFlight {
   readonly record: SourceRecord;
@@ -74,7 +73,7 @@ export class FrameInFlight {
   }
 
   /** Record that an event cannot be decided; the others of the frame go on. */
-  fault(index: number, code: number): EventFaultReason {
+  fault(index: number, code: number): void {
     const wire = this.wire!;
     const crossing = bunchCrossingOf(wire, index);
     let reason = EVENT_FAULTS[code] as EventFaultReason;
@@ -95,6 +94,5 @@ export class FrameInFlight {
       index,
       bytes: encodeFrame(singleEventFrame(wire, index)),
     });
-    return reason;
   }
 }

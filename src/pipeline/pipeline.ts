@@ -216,8 +216,7 @@ export class Pipeline implements Intake {
     const { paths, geometry } = this.#pool;
     const { views } = batch;
     for (const { frame, index, row } of batch.locate(result.faulty)) {
-      const reason = frame.fault(index, views.faults[row]!);
-      this.#happenings.eventFault(reason, frame.deadLetters.at(-1)!.detail, frame.record.position);
+      frame.fault(index, views.faults[row]!);
     }
     for (const { frame, index, row } of batch.locate(result.accepted)) {
       const decisions: PathDecision[] = [];
@@ -277,8 +276,11 @@ export class Pipeline implements Intake {
       if (frame.scores !== undefined) {
         this.#options.onScores?.({ record: frame.record, wire, scores: frame.scores });
       }
-      const faults = frame.deadLetters.length;
-      this.#happenings.frameFinished(wire.eventCount, frame.accepted.length, faults);
+      for (const { reason, detail, position } of frame.deadLetters) {
+        this.#happenings.eventFault(reason, detail, position);
+      }
+      for (const { paths } of frame.accepted) for (const { path } of paths) this.#happenings.pathAccepted(path);
+      this.#happenings.frameFinished(wire.eventCount, frame.accepted.length, frame.deadLetters.length);
     }
     this.totals.finish(frame);
     this.#source.finished(frame.record);

@@ -134,7 +134,7 @@ class Conversion {
     if (this.#options.skipFaulty === true) return;
     throw new TriggerError(
       'INPUT_REFUSED',
-      `${this.#reader.path}: ${problem} (skipping what is faulty was not asked for)`,
+      `${this.#reader.path}: ${problem} (what is faulty can be left out with --skip-faulty)`,
     );
   }
 

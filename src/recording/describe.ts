@@ -12,7 +12,7 @@ import {
   type L1Frame,
 } from '../event/frame.js';
 import { EVENT_FAULTS, eventFaultCode } from '../event/hardware-words.js';
-import { encodingName } from '../event/layout.js';
+import { encodingName, ORBIT_MAX } from '../event/layout.js';
 import { codesOf } from './encode-events.js';
 import { openRecording } from './open.js';
 import type { RecordedFrame, RecordingFormat, RecordingHeader } from './recording.js';
@@ -112,9 +112,10 @@ class Census {
       const label = labelOf(frame, event);
       if (label === undefined) this.#unlabelled++;
       else count(this.#labels, label);
-      const fault = isBunchCrossing(bunchCrossingOf(frame, event))
-        ? faults[event]!
-        : faults[event]! || eventFaultCode('crossing-out-of-range');
+      let fault = faults[event]!;
+      if (fault === 0 && !isBunchCrossing(bunchCrossingOf(frame, event)))
+        fault = eventFaultCode('crossing-out-of-range');
+      if (fault === 0 && orbitOf(frame, event) > ORBIT_MAX) fault = eventFaultCode('orbit-out-of-range');
       if (fault === 0) continue;
       const reason = EVENT_FAULTS[fault]!;
       count(this.#eventFaults, reason);

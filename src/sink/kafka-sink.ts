@@ -28,6 +28,8 @@ export interface KafkaSinkOptions {
   readonly log: Logger;
   /** Partitions of a topic that is missing and gets created; 0 creates none. Default: 1. */
   readonly createWithPartitions?: number;
+  /** Largest frame that may have to be dead-lettered [bytes]. Default: that of the frame limits. */
+  readonly maxFrameBytes?: number;
   /**
    * Most that one request carries [bytes], except for a single message that is larger. Default: 900 000, below the
    * 1 048 588 that brokers take unless told otherwise.
@@ -41,8 +43,8 @@ export const ACCEPTED_CONTENT_TYPE = 'application/x-protobuf; messageType="l1tri
 /** Kafka's framing of one record with its headers, at most; keys and headers are counted by themselves. */
 const RECORD_OVERHEAD_BYTES = 64;
 
-/** A dead letter holds a whole frame and its headers. */
-const LARGEST_DEAD_LETTER_BYTES = DEFAULT_FRAME_LIMITS.maxFrameBytes + 64 * 1024;
+/** Headers and framing of a dead letter, which holds a whole frame besides. */
+const DEAD_LETTER_OVERHEAD_BYTES = 64 * 1024;
 
 interface Outgoing {
   readonly topic: string;
@@ -59,6 +61,7 @@ interface Outgoing {
  */
 export async function openKafkaSink(options: KafkaSinkOptions): Promise<Sink> {
   const { connection, topic, deadLetterTopic, log, createWithPartitions: partitions = 1 } = options;
+  const { maxFrameBytes = DEFAULT_FRAME_LIMITS.maxFrameBytes } = options;
   const kafka = createKafka(connection, log);
   const admin = await connectAdmin(kafka, connection);
   try {
@@ -69,7 +72,7 @@ export async function openKafkaSink(options: KafkaSinkOptions): Promise<Sink> {
         {
           topic: deadLetterTopic,
           partitions,
-          settings: { 'max.message.bytes': String(LARGEST_DEAD_LETTER_BYTES) },
+          settings: { 'max.message.bytes': String(maxFrameBytes + DEAD_LETTER_OVERHEAD_BYTES) },
         },
       ]);
     }

@@ -82,8 +82,8 @@ export class Happenings {
     this.metrics.eventsRejected.inc(events - accepted - faults);
   }
 
-  pathAccepted(path: string, events: number): void {
-    this.metrics.pathAccepted.inc({ path }, events);
+  pathAccepted(path: string): void {
+    this.metrics.pathAccepted.inc({ path });
   }
 
   delivered(writeMs: number): void {

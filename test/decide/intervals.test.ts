@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   betaQuantile,
   binomialInterval,
+  binomialQuantile,
   effectiveEvents,
   incompleteBeta,
   orderStatisticInterval,
@@ -46,6 +47,27 @@ describe('intervals', () => {
       term *= ((n - k) / (k + 1)) * (p / (1 - p));
     }
     expect(covered).toBeGreaterThanOrEqual(0.95);
+  });
+
+  it('binomial quantiles are those of the summed distribution', () => {
+    for (const [trials, rate] of [
+      [60, 0.03],
+      [500, 0.01],
+      [40, 0.5],
+    ] as const) {
+      const cumulative: number[] = [];
+      let term = (1 - rate) ** trials;
+      let sum = 0;
+      for (let k = 0; k <= trials; k++) {
+        cumulative.push((sum += term));
+        term *= ((trials - k) / (k + 1)) * (rate / (1 - rate));
+      }
+      for (const p of [0.025, 0.5, 0.975]) {
+        expect(binomialQuantile(p, trials, rate)).toBe(cumulative.findIndex((value) => value >= p));
+      }
+    }
+    // scipy.stats.binom.ppf
+    expect([0.025, 0.975].map((p) => binomialQuantile(p, 1_200_000, 1e-5))).toEqual([6, 19]);
   });
 
   it('groups of equal size are worth their number', () => {

@@ -51,6 +51,35 @@ describe('working points', () => {
     expect(point!.high).toBeGreaterThan(0.501);
   });
 
+  it('have an interval that covers the efficiency at the true threshold', () => {
+    const random = seeded(8);
+    const uniform = (): number => random(1 << 24) / 2 ** 24;
+    let covered = 0;
+    const samples = 200;
+    for (let sample = 0; sample < samples; sample++) {
+      // Background u, signal u^(1/3): efficiency above a cut c is 1 - c^3.
+      const result = evaluate(
+        'm',
+        Float32Array.from({ length: 5000 }, uniform),
+        5000,
+        new Map([['s', Float32Array.from({ length: 500 }, () => Math.cbrt(uniform()))]]),
+      );
+      const [point] = result.signals[0]!.efficiency;
+      const truth = 1 - (1 - 1e-3) ** 3;
+      if (point!.low <= truth && truth <= point!.high) covered++;
+    }
+    // At least 95 %, allowing for 200 samples.
+    expect(covered).toBeGreaterThan(180);
+  });
+
+  it('have an upper end that knows of the threshold even where no background event passes', () => {
+    const signal = Float32Array.from({ length: 100 }, () => 0.99995);
+    const few = Float32Array.from({ length: 10_000 }, (_, event) => event / 10_000);
+    const point = evaluate('m', few, few.length, new Map([['s', signal]])).signals[0]!.efficiency[2]!;
+    expect(point).toMatchObject({ signal: 0, low: 0, background_passing: 0 });
+    expect(point.high).toBeGreaterThan(0.9);
+  });
+
   it('have wider intervals where the background is worth fewer events', () => {
     const signal = Float32Array.from({ length: 5000 }, (_, event) => 0.998 + event / 2_500_000);
     const width = (effective: number): number => {

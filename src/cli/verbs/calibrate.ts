@@ -15,9 +15,9 @@ export const calibrateVerb = defineVerb({
   name: 'calibrate',
   summary: 'find the thresholds that keep given fractions of a background, and write them into the bundle',
   arguments: [],
-  options: [...COMMON_OPTIONS, ...SCORING_OPTIONS, 'model', 'background', 'targetRates'],
+  options: [...COMMON_OPTIONS, ...SCORING_OPTIONS, 'oneModel', 'background', 'targetRates'],
   async run(settings, _positional, context) {
-    const path = await openForScoring(settings.model);
+    const path = await openForScoring(settings.oneModel);
     const pool = await openPool([path], settings, context.log);
     const { bundle } = path;
     try {

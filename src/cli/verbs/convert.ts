@@ -11,7 +11,7 @@ export const convertVerb = defineVerb({
   name: 'convert',
   summary: 'convert between recording formats (.l1f, .l1f.zst, .h5), encodings and frame sizes',
   arguments: ['FROM', 'TO'],
-  options: [...COMMON_OPTIONS, 'encoding', 'frameEvents', 'run', 'overwrite'],
+  options: [...COMMON_OPTIONS, 'encoding', 'frameEvents', 'run', 'overwrite', 'skipFaulty'],
   async run(settings, [from = '', to = '']) {
     let state = { done: 0, total: 1 };
     const progress = progressOf('convert', () => state);
@@ -21,16 +21,20 @@ export const convertVerb = defineVerb({
         eventsPerFrame: settings.frameEvents,
         ...(settings.run === undefined ? {} : { run: settings.run }),
         overwrite: settings.overwrite,
+        skipFaulty: settings.skipFaulty,
         onProgress: ({ readBytes, sizeBytes }) => {
           state = { done: readBytes, total: sizeBytes };
         },
       });
       progress.stop();
-      await report(
-        settings.json,
-        result,
+      const lines = [
         `${to}: ${grouped(result.events)} events in ${grouped(result.frames)} frames`,
-      );
+        ...(result.skippedFrames + result.skippedEvents === 0
+          ? []
+          : [`left out: ${grouped(result.skippedFrames)} frames, ${grouped(result.skippedEvents)} events`]),
+        ...result.lost.map((what) => `not kept: ${what}`),
+      ];
+      await report(settings.json, result, lines.join('\n'));
     } finally {
       progress.stop();
     }

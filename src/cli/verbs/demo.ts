@@ -13,13 +13,14 @@ import type { Settings } from '../../config/options.js';
 import { TriggerError } from '../../errors.js';
 import type { AcceptedEvent } from '../../event/accepted-event.js';
 import { decodeFrame, isFrameFault } from '../../event/frame.js';
+import { CROSSING_RATE_HZ } from '../../event/layout.js';
 import type { Pipeline } from '../../pipeline/pipeline.js';
 import { openRecording } from '../../recording/open.js';
 import { FrameProducer } from '../../replay/frame-producer.js';
 import { AcceptedReader, startGroupAtEnd } from '../accepted-reader.js';
 import { brokersOf, connectionOf } from '../kafka.js';
 import { openPaths, PACKAGE_ROOT } from '../models.js';
-import { CROSSING_SECONDS, replay } from '../replayer.js';
+import { replay } from '../replayer.js';
 import { grouped, report, table } from '../result.js';
 import {
   createHappenings,
@@ -43,7 +44,7 @@ const BOUNDED_LOG = {
   'log.retention.check.interval.ms': '10000',
 };
 /** Pace of --stay: 100 000 events/s, which leaves a small machine room to look around. */
-const STAY_SPEED = 1e5 * CROSSING_SECONDS;
+const STAY_SPEED = 1e5 / CROSSING_RATE_HZ;
 
 const OPTION_NAMES = [
   'recording',

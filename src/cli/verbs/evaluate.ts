@@ -13,9 +13,9 @@ export const evaluateVerb = defineVerb({
   name: 'evaluate',
   summary: 'AUC and signal efficiencies at fixed background efficiencies, with intervals',
   arguments: [],
-  options: [...COMMON_OPTIONS, ...SCORING_OPTIONS, 'model', 'background', 'signal'],
+  options: [...COMMON_OPTIONS, ...SCORING_OPTIONS, 'oneModel', 'background', 'signal'],
   async run(settings, _positional, context) {
-    const path = await openForScoring(settings.model);
+    const path = await openForScoring(settings.oneModel);
     const pool = await openPool([path], settings, context.log);
     try {
       const background = await scoreRecording(settings.background, pool, settings, context);

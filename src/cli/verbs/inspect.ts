@@ -1,12 +1,13 @@
 /**
  * `inspect`: what is inside a recording or a bundle, validated.
  */
-import { statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 
-import { messageOf, TriggerError } from '../../errors.js';
+import { TriggerError } from '../../errors.js';
 import { loadBundle, type Bundle } from '../../model/bundle.js';
 import { checkParity, type ParityReport } from '../../model/parity.js';
 import { describeRecording, type Range, type RecordingDescription } from '../../recording/describe.js';
+import { bundleFolder } from '../models.js';
 import { progressOf } from '../progress.js';
 import { grouped, report, table } from '../result.js';
 import { COMMON_OPTIONS, defineVerb } from '../verb.js';
@@ -17,12 +18,19 @@ export const inspectVerb = defineVerb({
   arguments: ['RECORDING|BUNDLE'],
   options: [...COMMON_OPTIONS],
   async run(settings, [path = '']) {
-    if (isFolder(path)) {
-      const bundle = await loadBundle(path);
+    const folder = bundleFolder(path);
+    if (folder !== undefined) {
+      const bundle = await loadBundle(folder);
       const parity = await checkParity(bundle, { kind: 'cpu' });
       const { manifest, calibrations } = bundle;
       await report(settings.json, { manifest, calibrations, parity }, bundleText(bundle, parity));
       return;
+    }
+    if (!existsSync(path)) {
+      throw new TriggerError(
+        'INPUT_REFUSED',
+        `${path}: expected a recording, a bundle's folder or a shipped bundle's name`,
+      );
     }
     const progress = progressOf(path, () => state);
     let state = { done: 0, total: 1 };
@@ -46,14 +54,6 @@ export const inspectVerb = defineVerb({
     if (description.firstProblem !== undefined) throw new TriggerError('INPUT_REFUSED', description.firstProblem);
   },
 });
-
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch (error) {
-    throw new TriggerError('INPUT_REFUSED', `expected a recording or a bundle: ${messageOf(error)}`, { cause: error });
-  }
-}
 
 function bundleText({ manifest, calibrations }: Bundle, parity: ParityReport): string {
   const rows = calibrations.map((one) => [
