@@ -1,0 +1,13 @@
+/** The part of WebAssembly that is used here: @types/node 20 declares none of it, and lib "dom" far too much. */
+declare namespace WebAssembly {
+  class Memory {
+    readonly buffer: ArrayBuffer;
+    constructor(pages: { initial: number; maximum: number });
+  }
+  type Module = object;
+  const Module: new (bytes: Uint8Array) => Module;
+  class Instance {
+    readonly exports: Readonly<Record<string, unknown>>;
+    constructor(module: Module, imports: Record<string, Record<string, Memory>>);
+  }
+}
