@@ -4,8 +4,10 @@ declare namespace WebAssembly {
     readonly buffer: ArrayBuffer;
     constructor(pages: { initial: number; maximum: number });
   }
-  type Module = object;
-  const Module: new (bytes: Uint8Array) => Module;
+  class Module {
+    readonly [Symbol.toStringTag]: string;
+    constructor(bytes: Uint8Array);
+  }
   class Instance {
     readonly exports: Readonly<Record<string, unknown>>;
     constructor(module: Module, imports: Record<string, Record<string, Memory>>);

@@ -20,7 +20,7 @@ env.logLevel = 'fatal';
 const ELEMENT_TYPES = { 'hw-int16-planar': 'int16', 'phys-f32': 'float32' } as const;
 
 /** An array for the inputs of a model: `rows` events of zeros in its layout. */
-export function inputRows(layout: InputLayout, rows: number): InputRows {
+function inputRows(layout: InputLayout, rows: number): InputRows {
   return layout === 'phys-f32' ? new Float32Array(rows * VALUES_PER_EVENT) : new Int16Array(rows * VALUES_PER_EVENT);
 }
 
