@@ -42,7 +42,7 @@ const directionRules = Object.entries(mayImport).map(([folder, allowed]) => ({
 }));
 
 export default defineConfig(
-  globalIgnores(['dist/', 'src/event/generated/', 'coverage/', 'models/', 'node_modules/']),
+  globalIgnores(['dist/', 'dist-bench/', 'src/event/generated/', 'coverage/', 'models/', 'node_modules/']),
   js.configs.recommended,
   {
     files: ['**/*.ts'],

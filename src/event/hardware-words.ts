@@ -71,7 +71,8 @@ export function phiCode(word: number): number {
 }
 
 /**
- * Unpack events from HW32 words into planar codes.
+ * Unpack events from HW32 words into planar codes. This is the definition, and fast enough for recordings;
+ * word-unpacker.ts does the same at the speed that the scoring workers need.
  *
  * @param words - signed view of the words, 19 per event
  * @param codes - receives int16 [events, 57]; the rows of faulty events are set to zero
@@ -96,7 +97,7 @@ export function unpackWords(words: Int32Array, events: number, codes: Int16Array
     }
     faults[event] = 0;
     if (bad !== 0) {
-      faults[event] = classifyWords(words, at);
+      faults[event] = faultOfWords(words, at);
       codes.fill(0, row, row + VALUES_PER_EVENT);
       faulty++;
     }
@@ -106,7 +107,8 @@ export function unpackWords(words: Int32Array, events: number, codes: Int16Array
   return faulty;
 }
 
-function classifyWords(words: Int32Array, at: number): number {
+/** Fault code of an event that is known to have one; its 19 words start at index `at`. */
+export function faultOfWords(words: Int32Array, at: number): number {
   for (let slot = 0; slot < OBJECTS_PER_EVENT; slot++) {
     const word = words[at + slot]!;
     if (ptCode(word) === 0 && word !== 0) return FAULT.absent;

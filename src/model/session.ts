@@ -19,9 +19,14 @@ env.logLevel = 'fatal';
 
 const ELEMENT_TYPES = { 'hw-int16-planar': 'int16', 'phys-f32': 'float32' } as const;
 
+/** An array for the inputs of a model: `rows` events of zeros in its layout. */
+function inputRows(layout: InputLayout, rows: number): InputRows {
+  return layout === 'phys-f32' ? new Float32Array(rows * VALUES_PER_EVENT) : new Int16Array(rows * VALUES_PER_EVENT);
+}
+
 /**
- * A session with its own input and output arrays. Tensors over a SharedArrayBuffer are refused by the runtime,
- * hence the private arrays.
+ * A session with its input and output arrays. They cannot be views of a SharedArrayBuffer: the runtime refuses
+ * tensors over one.
  */
 export class ModelSession {
   /** Receives `rows` events in the model's layout before each {@link run}. */
@@ -32,10 +37,9 @@ export class ModelSession {
   readonly #feeds: Record<string, Tensor>;
   readonly #fetches: Record<string, Tensor>;
 
-  private constructor(session: InferenceSession, layout: InputLayout, rows: number) {
+  private constructor(session: InferenceSession, layout: InputLayout, rows: number, input: InputRows) {
     this.#session = session;
-    this.input =
-      layout === 'phys-f32' ? new Float32Array(rows * VALUES_PER_EVENT) : new Int16Array(rows * VALUES_PER_EVENT);
+    this.input = input;
     this.scores = new Float32Array(rows);
     this.#feeds = { [MODEL_INPUT]: new Tensor(ELEMENT_TYPES[layout], this.input, [rows, VALUES_PER_EVENT]) };
     this.#fetches = { [MODEL_OUTPUT]: new Tensor('float32', this.scores, [rows]) };
@@ -44,8 +48,16 @@ export class ModelSession {
   /**
    * Load a model. Throws INPUT_REFUSED where its inputs or outputs are not those of the layout, SCORING_FAILED
    * where the runtime or the device refuses it.
+   *
+   * @param input - [rows, 57] in the layout; sessions that score the same events may share one
    */
-  static async create(model: Uint8Array, layout: InputLayout, rows: number, device: Device): Promise<ModelSession> {
+  static async create(
+    model: Uint8Array,
+    layout: InputLayout,
+    rows: number,
+    device: Device,
+    input: InputRows = inputRows(layout, rows),
+  ): Promise<ModelSession> {
     let session: InferenceSession;
     try {
       session = await InferenceSession.create(model, {
@@ -73,7 +85,7 @@ export class ModelSession {
       await session.release();
       throw error;
     }
-    return new ModelSession(session, layout, rows);
+    return new ModelSession(session, layout, rows, input);
   }
 
   /** Score the rows of {@link input} into {@link scores}. Blocks its thread for the time of the inference. */

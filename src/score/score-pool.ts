@@ -39,8 +39,8 @@ export interface ScorePoolOptions {
   readonly inferenceRows: number;
 }
 
-/** Batches beyond one per worker that are filled while the workers are busy. */
-const SPARE_SLOTS_PER_WORKER = 1;
+/** Tasks with a worker: one that runs, one that waits with it. */
+const TASKS_PER_WORKER = 2;
 const LOAD_POLL_MS = 2;
 
 export class ScorePool {
@@ -75,7 +75,7 @@ export class ScorePool {
       workerData,
       minThreads: options.workers,
       maxThreads: options.workers,
-      concurrentTasksPerWorker: 1,
+      concurrentTasksPerWorker: TASKS_PER_WORKER,
       recordTiming: false,
     });
   }
@@ -90,7 +90,8 @@ export class ScorePool {
     }
     const rows = options.inferenceRows;
     const geometry = { capacity: Math.ceil(options.batchEvents / rows) * rows, paths: options.paths.length };
-    const count = options.workers * (1 + SPARE_SLOTS_PER_WORKER) + 1;
+    // and one batch that is being filled
+    const count = options.workers * TASKS_PER_WORKER + 1;
     const buffers = Array.from({ length: count }, () => allocateSlot(geometry));
     const pool = new ScorePool(options, geometry, buffers);
     try {

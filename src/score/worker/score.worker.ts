@@ -1,15 +1,23 @@
 /**
  * A scoring worker: unpacks a slot's events, runs every path's model on them and compares with the thresholds.
- * One inference session per path; tasks run one after the other.
+ * One inference session per path. Tasks run one after the other; while one runs the next already waits here, so that
+ * no time goes by between them.
  */
 import { workerData } from 'node:worker_threads';
 
-import { eventFaultCode, quantise, toPhysical, unpackWords } from '../../event/hardware-words.js';
-import { CROSSINGS_PER_ORBIT, Encoding, HW32_BYTES, PHYS32_BYTES, VALUES_PER_EVENT } from '../../event/layout.js';
+import { eventFaultCode, quantise, toPhysical } from '../../event/hardware-words.js';
+import {
+  CROSSINGS_PER_ORBIT,
+  Encoding,
+  HW32_BYTES,
+  OBJECTS_PER_EVENT,
+  PHYS32_BYTES,
+  VALUES_PER_EVENT,
+} from '../../event/layout.js';
+import { WordUnpacker } from '../../event/word-unpacker.js';
 import { ModelSession } from '../../model/session.js';
 import {
   HISTOGRAM_BINS,
-  histogramBin,
   LoadState,
   slotViews,
   type ScoreResult,
@@ -17,65 +25,98 @@ import {
   type SlotViews,
   type WorkerSetup,
 } from '../messages.js';
+import { Decider, type Decided } from './decide.js';
 
 const CROSSING_FAULT = eventFaultCode('crossing-out-of-range');
-const SCORE_FAULT = eventFaultCode('score-not-finite');
 
 class ScoreWorker {
   readonly #setup: WorkerSetup;
   readonly #slots: readonly SlotViews[];
   readonly #sessions: readonly ModelSession[];
-  /** Planar codes of one inference batch: the input of every model on the grid. */
-  readonly #codes: Int16Array;
-  /** The same as physical values, where a model takes those. */
+  /** Its codes, those of one inference call, are the input of every model on the grid. */
+  readonly #unpacker: WordUnpacker;
+  /** The same events as physical values: the input of every model that takes those. */
   readonly #values: Float32Array;
+  readonly #needsValues: boolean;
+  readonly #decider: Decider;
+  /** Settles when the task that was handed over last is scored. */
+  #last: Promise<unknown> = Promise.resolve();
 
-  constructor(setup: WorkerSetup, sessions: readonly ModelSession[]) {
+  private constructor(
+    setup: WorkerSetup,
+    sessions: readonly ModelSession[],
+    unpacker: WordUnpacker,
+    values: Float32Array,
+  ) {
     this.#setup = setup;
     this.#slots = setup.slots.map((slot) => slotViews(slot, setup.geometry));
     this.#sessions = sessions;
-    this.#codes = new Int16Array(setup.rows * VALUES_PER_EVENT);
-    this.#values = new Float32Array(setup.rows * VALUES_PER_EVENT);
+    this.#unpacker = unpacker;
+    this.#values = values;
+    this.#needsValues = setup.models.some(({ layout }) => layout === 'phys-f32');
+    this.#decider = new Decider(
+      sessions.map(({ scores }, path) => ({ scores, threshold: setup.models[path]!.threshold })),
+      setup.rows,
+    );
   }
 
   static async create(setup: WorkerSetup): Promise<ScoreWorker> {
+    const { rows, device } = setup;
+    const unpacker = new WordUnpacker(rows);
+    const values = new Float32Array(rows * VALUES_PER_EVENT);
     const sessions: ModelSession[] = [];
-    for (const model of setup.models) {
-      sessions.push(await ModelSession.create(model.bytes, model.layout, setup.rows, setup.device));
+    for (const { bytes, layout } of setup.models) {
+      const input = layout === 'phys-f32' ? values : unpacker.codes;
+      sessions.push(await ModelSession.create(bytes, layout, rows, device, input));
     }
-    return new ScoreWorker(setup, sessions);
+    return new ScoreWorker(setup, sessions, unpacker, values);
   }
 
-  async score(task: ScoreTask): Promise<ScoreResult> {
+  /** Score a task's events, after those of the tasks before it. */
+  score(task: ScoreTask): Promise<ScoreResult> {
+    const scored = this.#last.then(() => this.#score(task));
+    this.#last = scored.catch(() => undefined);
+    return scored;
+  }
+
+  async #score(task: ScoreTask): Promise<ScoreResult> {
+    const { rows, geometry } = this.#setup;
     const slot = this.#slots[task.slot]!;
-    const accepted: number[] = [];
-    const faulty: number[] = [];
+    const decided: Decided = { accepted: [], faulty: [] };
     let unpackMs = 0;
     let inferMs = 0;
     let decideMs = 0;
-    slot.histograms.fill(0);
-    for (let first = 0; first < task.events; first += this.#setup.rows) {
-      const events = Math.min(this.#setup.rows, task.events - first);
+    this.#decider.reset();
+    for (let first = 0; first < task.events; first += rows) {
+      const events = Math.min(rows, task.events - first);
       const start = performance.now();
       this.#unpack(slot, task.encoding, first, events);
       const unpacked = performance.now();
       for (const session of this.#sessions) await session.run();
       const inferred = performance.now();
-      this.#decide(slot, first, events, accepted, faulty);
+      const faults = this.#unpacker.faults.subarray(0, events);
+      this.#decider.decide(events, faults, first, decided);
+      slot.faults.set(faults, first);
+      for (const [path, { scores }] of this.#sessions.entries()) {
+        slot.scores.set(scores.subarray(0, events), path * geometry.capacity + first);
+      }
       unpackMs += unpacked - start;
       inferMs += inferred - unpacked;
       decideMs += performance.now() - inferred;
     }
-    return { accepted, faulty, unpackMs, inferMs, decideMs };
+    for (const [path, histogram] of this.#decider.histograms.entries()) {
+      slot.histograms.set(histogram, path * HISTOGRAM_BINS);
+    }
+    return { ...decided, unpackMs, inferMs, decideMs };
   }
 
+  /** Bring the events into the inputs of the models. */
   #unpack(slot: SlotViews, encoding: Encoding, first: number, events: number): void {
-    const faults = slot.faults.subarray(first, first + events);
-    const codes = this.#codes;
+    const { codes, faults } = this.#unpacker;
     if (encoding === Encoding.HW32) {
       const at = slot.objects.byteOffset + first * HW32_BYTES;
-      const words = new Int32Array(slot.objects.buffer, at, (events * HW32_BYTES) / 4);
-      unpackWords(words, events, codes, faults);
+      const words = new Int32Array(slot.objects.buffer, at, events * OBJECTS_PER_EVENT);
+      this.#unpacker.unpack(words);
     } else {
       const at = slot.objects.byteOffset + first * PHYS32_BYTES;
       this.#values.set(new Float32Array(slot.objects.buffer, at, events * VALUES_PER_EVENT));
@@ -86,61 +127,20 @@ class ScoreWorker {
       const crossing = slot.crossings[first + row]!;
       if (crossing < 1 || crossing > CROSSINGS_PER_ORBIT) faults[row] ||= CROSSING_FAULT;
     }
-    let physical = false;
-    for (const [path, { layout }] of this.#setup.models.entries()) {
-      const { input } = this.#sessions[path]!;
-      if (layout === 'hw-int16-planar') {
-        input.set(codes);
-        continue;
-      }
-      if (!physical) this.#physicalRows(encoding, events, faults);
-      physical = true;
-      input.set(this.#values);
-    }
+    if (this.#needsValues) this.#physicalRows(encoding, events);
   }
 
   /** Leave the batch's physical values in `#values`: on the grid, or as they came where nothing is quantised. */
-  #physicalRows(encoding: Encoding, events: number, faults: Uint8Array): void {
+  #physicalRows(encoding: Encoding, events: number): void {
+    const { codes, faults } = this.#unpacker;
     if (encoding === Encoding.HW32 || this.#setup.quantisation === 'hw32') {
-      toPhysical(this.#codes, events, this.#values);
+      toPhysical(codes, events, this.#values);
     } else {
       for (let row = 0; row < events; row++) {
         if (faults[row] !== 0) this.#values.fill(0, row * VALUES_PER_EVENT, (row + 1) * VALUES_PER_EVENT);
       }
     }
     this.#values.fill(0, events * VALUES_PER_EVENT);
-  }
-
-  #decide(slot: SlotViews, first: number, events: number, accepted: number[], faulty: number[]): void {
-    const { models, geometry } = this.#setup;
-    const { faults } = slot;
-    for (const [path, session] of this.#sessions.entries()) {
-      const { scores } = session;
-      const bits = new Int32Array(scores.buffer);
-      const bins = slot.histograms.subarray(path * HISTOGRAM_BINS, (path + 1) * HISTOGRAM_BINS);
-      slot.scores.set(scores.subarray(0, events), path * geometry.capacity + first);
-      for (let row = 0; row < events; row++) {
-        const score = scores[row]!;
-        if (faults[first + row] !== 0) continue;
-        // x - x is NaN for infinities and NaN alike
-        if (score - score !== 0) faults[first + row] = SCORE_FAULT;
-        else {
-          const bin = histogramBin(bits[row]!);
-          bins[bin] = bins[bin]! + 1;
-        }
-      }
-    }
-    const single = models.length === 1;
-    const threshold = models[0]!.threshold;
-    const scores = this.#sessions[0]!.scores;
-    for (let row = 0; row < events; row++) {
-      if (faults[first + row] !== 0) faulty.push(first + row);
-      else if (scores[row]! >= threshold || (!single && this.#anyAccepts(row))) accepted.push(first + row);
-    }
-  }
-
-  #anyAccepts(row: number): boolean {
-    return this.#setup.models.some(({ threshold }, path) => this.#sessions[path]!.scores[row]! >= threshold);
   }
 }
 

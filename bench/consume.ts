@@ -1,0 +1,112 @@
+/** A measured process of kafka-to-kafka: reads a topic to its end, through the stream or with kafkajs alone. */
+import { randomUUID } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+
+import { decodeFrame, isFrameFault } from '#nae/event/frame.js';
+import { connectAdmin, createKafka } from '#nae/kafka/client.js';
+import { loadBundle } from '#nae/model/bundle.js';
+import { Pipeline } from '#nae/pipeline/pipeline.js';
+import { ScorePool } from '#nae/score/score-pool.js';
+import { openKafkaSink } from '#nae/sink/kafka-sink.js';
+import { KafkaSource } from '#nae/source/kafka-source.js';
+import { Happenings } from '#nae/telemetry/happenings.js';
+import { silentLogger } from '#nae/telemetry/logger.js';
+import { Metrics } from '#nae/telemetry/metrics.js';
+
+import { timed, type Timed } from './report.js';
+import { defaultSettings } from './workload.js';
+
+export interface ConsumeJob {
+  readonly brokers: readonly string[];
+  readonly topic: string;
+  /** What the stream scores with; undefined: bare consumption. */
+  readonly model: { readonly directory: string; readonly threshold: number } | undefined;
+}
+
+export interface ConsumeOutcome extends Timed {
+  readonly events: number;
+  readonly accepted: number;
+  readonly rssBytes: number;
+}
+
+/** What the product fetches at once; kafkajs' own default of 1 MiB would be four times slower. */
+const FETCH_BYTES = 8 * 1024 * 1024;
+
+const log = silentLogger();
+
+async function throughStream({ brokers, topic }: ConsumeJob, directory: string, threshold: number) {
+  const stream = defaultSettings();
+  const pool = await ScorePool.start({
+    paths: [{ name: 'bench', bundle: await loadBundle(directory), threshold }],
+    workers: availableParallelism(),
+    device: { kind: 'cpu' },
+    quantisation: 'hw32',
+    batchEvents: stream.batchEvents,
+    inferenceRows: stream.inferenceRows,
+  });
+  const connection = { brokers };
+  const happenings = new Happenings(log, new Metrics());
+  const sink = await openKafkaSink({ connection, topic: 'l1.accepted', deadLetterTopic: 'l1.dead-letter', log });
+  const source = new KafkaSource({ connection, topic, groupId: randomUUID(), happenings, stopAtEnd: true });
+  const pipeline = new Pipeline(source, pool, sink, happenings, {
+    limits: { maxFrameBytes: stream.maxFrameBytes },
+    maxInFlightBytes: stream.maxInFlightBytes,
+    maxBatchDelayMs: stream.maxBatchDelayUs / 1000,
+  });
+  const time = await timed(() => pipeline.run(new AbortController().signal));
+  await source.close();
+  await sink.close();
+  await pool.close();
+  const { received, accepted } = pipeline.totals.events;
+  return { ...time, events: received, accepted };
+}
+
+async function bare({ brokers, topic }: ConsumeJob) {
+  const connection = { brokers };
+  const kafka = createKafka(connection, log);
+  const admin = await connectAdmin(kafka, connection);
+  const ends = await admin.fetchTopicOffsets(topic);
+  await admin.disconnect();
+  const total = ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0);
+  const consumer = kafka.consumer({
+    groupId: randomUUID(),
+    maxBytes: FETCH_BYTES,
+    maxBytesPerPartition: FETCH_BYTES,
+    maxWaitTimeInMs: 250,
+  });
+  let events = 0;
+  const time = await timed(async () => {
+    await consumer.connect();
+    await consumer.subscribe({ topic, fromBeginning: true });
+    let messages = 0;
+    await new Promise<void>((resolve, reject) => {
+      consumer
+        .run({
+          autoCommit: false,
+          eachBatch: ({ batch }) => {
+            messages += batch.messages.length;
+            for (const { value } of batch.messages) {
+              const frame = decodeFrame(value);
+              if (!isFrameFault(frame)) events += frame.eventCount;
+            }
+            if (messages >= total) resolve();
+            return Promise.resolve();
+          },
+        })
+        .catch(reject);
+    });
+  });
+  await consumer.disconnect();
+  return { ...time, events, accepted: 0 };
+}
+
+process.once('message', (message) => {
+  const job = message as ConsumeJob;
+  const { model } = job;
+  const outcome = model === undefined ? bare(job) : throughStream(job, model.directory, model.threshold);
+  void outcome.then((measured) => {
+    // maxRSS is in kilobytes.
+    process.send!({ ...measured, rssBytes: process.resourceUsage().maxRSS * 1024 } satisfies ConsumeOutcome);
+    process.disconnect();
+  });
+});

@@ -1,0 +1,82 @@
+/**
+ * Kafka → Kafka: a topic of HW32 frames through `nae-trigger run` with its low acceptance, against kafkajs that
+ * consumes the same topic and does nothing with it. Starts its own local broker. Every measured run is a process of
+ * its own, stream and bare consumption in turn; figures are medians.
+ *
+ *   npm run bench:kafka -- [--events N] [--repetitions N] [--partitions N] [--json FILE]
+ *
+ * `cpu_seconds` is user and system time of the measured process without its start; `rss_bytes` its largest resident
+ * set. `cpu_ratio` is CPU per event over that of bare consumption plus bare onnxruntime, which is what it could be.
+ */
+import { fork } from 'node:child_process';
+
+import { startLocalBroker } from '#nae/broker/local-broker.js';
+import { FrameProducer } from '#nae/replay/frame-producer.js';
+import { silentLogger } from '#nae/telemetry/logger.js';
+
+import type { ConsumeJob, ConsumeOutcome } from './consume.js';
+import { benchArguments, median, report, timed } from './report.js';
+import { bestBareRuntime, DISTINCT_EVENTS, distinctCodes, encodedFrames, shippedBundles } from './workload.js';
+
+const TOPIC = 'l1.frames';
+const settings = benchArguments({ events: 1 << 21, repetitions: 5, partitions: 4 });
+const { events, repetitions, partitions } = settings.numbers;
+const log = silentLogger();
+const codes = distinctCodes();
+
+function consume(job: ConsumeJob): Promise<ConsumeOutcome> {
+  return new Promise((resolve, reject) => {
+    const child = fork(new URL('consume.js', import.meta.url));
+    let outcome: ConsumeOutcome | undefined;
+    child.once('message', (message) => (outcome = message as ConsumeOutcome));
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      if (outcome === undefined) reject(new Error(`a measured process ended with code ${String(code)} and no outcome`));
+      else if (outcome.events < events) reject(new Error(`expected ${events} events, received ${outcome.events}`));
+      else resolve(outcome);
+    });
+    child.send(job);
+  });
+}
+
+const broker = await startLocalBroker({ log, topics: [{ name: TOPIC, partitions }] });
+try {
+  const producer = await FrameProducer.open({ connection: broker, topic: TOPIC, log });
+  for (const { orbit, bytes } of encodedFrames(codes, events)) await producer.send({ run: 1, orbit, bytes });
+  await producer.flush();
+  await producer.close();
+
+  const rows: Record<string, string | number>[] = [];
+  for (const { size, name, bundle } of await shippedBundles()) {
+    const bare = await bestBareRuntime(bundle, codes);
+    const threshold = await bare.threshold();
+    const rounds: { stream: ConsumeOutcome; kafka: ConsumeOutcome; runtimeCpu: number }[] = [];
+    for (let repetition = 0; repetition < repetitions; repetition++) {
+      const { brokers } = broker;
+      const stream = await consume({ brokers, topic: TOPIC, model: { directory: bundle.directory, threshold } });
+      const kafka = await consume({ brokers, topic: TOPIC, model: undefined });
+      const { cpuSeconds } = await timed(() => bare.run(DISTINCT_EVENTS));
+      rounds.push({ stream, kafka, runtimeCpu: cpuSeconds / DISTINCT_EVENTS });
+    }
+    const over = (value: (round: (typeof rounds)[number]) => number): number => median(rounds.map(value));
+    const cpu = (outcome: ConsumeOutcome): number => outcome.cpuSeconds / outcome.events;
+    rows.push({
+      size,
+      bundle: name,
+      cpu_ratio: over(({ stream, kafka, runtimeCpu }) => cpu(stream) / (cpu(kafka) + runtimeCpu)),
+      events_per_second: over(({ stream }) => stream.events / stream.seconds),
+      events_per_cpu_second: over(({ stream }) => stream.events / stream.cpuSeconds),
+      cpu_seconds: over(({ stream }) => stream.cpuSeconds),
+      rss_bytes: over(({ stream }) => stream.rssBytes),
+      accepted: over(({ stream }) => stream.accepted),
+      kafkajs_events_per_second: over(({ kafka }) => kafka.events / kafka.seconds),
+      kafkajs_events_per_cpu_second: over(({ kafka }) => kafka.events / kafka.cpuSeconds),
+      kafkajs_cpu_seconds: over(({ kafka }) => kafka.cpuSeconds),
+      kafkajs_rss_bytes: over(({ kafka }) => kafka.rssBytes),
+      bare_events_per_cpu_second: over(({ runtimeCpu }) => 1 / runtimeCpu),
+    });
+  }
+  report('kafka-to-kafka', settings, rows);
+} finally {
+  await broker.stop();
+}
