@@ -73,8 +73,8 @@ describe('working points', () => {
   });
 
   it('have an upper end that knows of the threshold even where no background event passes', () => {
-    const signal = Float32Array.from({ length: 100 }, () => 0.99995);
-    const few = Float32Array.from({ length: 10_000 }, (_, event) => event / 10_000);
+    const signal = Float32Array.from({ length: 100 }, () => 0.99997);
+    const few = Float32Array.from({ length: 50_000 }, (_, event) => event / 50_000);
     const point = evaluate('m', few, few.length, new Map([['s', signal]])).signals[0]!.efficiency[2]!;
     expect(point).toMatchObject({ signal: 0, low: 0, background_passing: 0 });
     expect(point.high).toBeGreaterThan(0.9);
