@@ -124,7 +124,7 @@ def test_an_electron_that_is_not_isolated_stays_in_its_jet(rng: np.random.Genera
 
 def test_only_the_hardest_that_fit_are_kept_in_order(rng: np.random.Generator) -> None:
     muons = [(13, 5.0 + i, 0.6 * i - 1.5, 0.0) for i in range(6)]
-    jets = [(211, 20.0 + i, 0.0, -3.0 + 0.5 * i) for i in range(12) if abs(-3.0 + 0.5 * i) > 0.6]
+    jets = [(211, 20.0 + i + side, 2.0 * side, 0.8 * i - 3.0) for i in range(7) for side in (-1, 1)]
     objects = reconstruct(batch_of(event(*muons, *jets)), NOTHING, PERFECT, rng, lepton_filter=False).objects
     assert objects[0, 5:9, 0].tolist() == pytest.approx([10, 9, 8, 7])
     assert objects[0, 9:, 0].tolist() == pytest.approx(sorted((pt for _, pt, _, _ in jets), reverse=True)[:10])

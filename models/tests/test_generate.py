@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -153,16 +154,27 @@ def test_another_seed_gives_other_events(small: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_with_its_finished_chunks(small: Path, tmp_path: Path) -> None:
-    work = small.with_name("small.h5.work")
-    chunks = sorted(path for path in work.iterdir() if not path.name.startswith("bank"))
-    times = {path: path.stat().st_mtime_ns for path in chunks}
-    chunks[-1].unlink()
-    out = tmp_path / "resumed.h5"
-    done = generate(*SMALL, "--workers", "2", "--out", str(out), "--work", str(work), "--keep-work")
+    out, work = tmp_path / "resumed.h5", tmp_path / "work"
+    arguments = (*SMALL, "--workers", "2", "--out", str(out), "--work", str(work))
+    first = subprocess.Popen(
+        [sys.executable, "-m", "l1models", "generate", *arguments],
+        env=os.environ | {"PYTHONPATH": str(MODELS)},
+        stderr=subprocess.DEVNULL,
+    )
+    while first.poll() is None and len(list(work.glob("Z*.npz"))) < 2:
+        time.sleep(0.05)
+    first.terminate()
+    assert first.wait(timeout=60) == 143
+    assert not out.exists()
+    finished = {path: path.stat().st_mtime_ns for path in work.glob("*.npz")}
+    assert len(finished) >= 2
+    generate(*arguments, "--keep-work")
     assert datasets(out) == datasets(small)
-    assert {path: path.stat().st_mtime_ns for path in chunks[:-1]} == {path: times[path] for path in chunks[:-1]}
-    assert chunks[-1].stat().st_mtime_ns != times[chunks[-1]]
-    assert "100 %" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    # A third run finds everything there, and takes away what it made and nothing else.
+    (work / "mine.txt").write_text("kept")
+    generate(*arguments)
+    assert [path.name for path in work.iterdir()] == ["mine.txt"]
 
 
 def test_masses_peak_where_they_should(small: Path) -> None:

@@ -29,7 +29,7 @@ def shared_out(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def bank_decays(events: int) -> int:
     """Size of each decay bank: as large as is affordable for the number of events wanted."""
-    return int(np.clip(10 * events, 2000, MAX_BANK_DECAYS))
+    return int(np.clip(2 * events, 1000, MAX_BANK_DECAYS))
 
 
 def pilots(process: Process, events: int, chunk_events: int) -> list[Order]:

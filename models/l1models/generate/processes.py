@@ -11,6 +11,7 @@ from typing import Literal
 
 Tier = Literal["partons", "hadrons", "full"]
 Source = Literal["prompt", "misidentified", "heavy-flavour"]
+Taus = Literal["none", "W", "scalar", "vector-pair", "scalar-pair"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Component:
     settings: tuple[str, ...]
     tier: Tier = "partons"
     source: Source = "prompt"
-    taus: str = "none"
+    taus: Taus = "none"
     leptonic_taus: bool = False
     copies: int = 1
     candidates: int = 1

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -103,9 +102,13 @@ class Store:
             _BANKS[self.folder] = known
         return _BANKS[self.folder]
 
-    def remove(self) -> None:
-        """Delete the chunks."""
-        shutil.rmtree(self.folder)
+    def remove(self, orders: list[Order]) -> None:
+        """Delete these chunks and the banks, and the folder if nothing else is in it."""
+        for path in (*map(self.path, orders), *map(self._bank_path, (decays.TAU, *heavy_flavour.SPECIES))):
+            for found in (path, *self.folder.glob(f"{path.stem}.*.part")):
+                found.unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
 
 # Banks a worker has loaded: one reading per process, not per chunk.

@@ -51,14 +51,15 @@ def run(arguments: argparse.Namespace) -> None:
     pilots = [order for name, count in wanted.items() for order in mixture.pilots(BY_NAME[name], count, size)]
     produce(store, pilots, arguments.workers, "pilots")
     parts = {name: mixture.orders(BY_NAME[name], count, size, store) for name, count in wanted.items()}
-    produce(store, [order for part in parts.values() for order, _ in part], arguments.workers, "events")
+    orders = [order for part in parts.values() for order, _ in part]
+    produce(store, orders, arguments.workers, "events")
     recording = mixture.collect(store, parts, arguments.seed)
     settings = provenance.describe(store, parts, shlex.join(["models/run", *sys.argv[1:]]))
     findings = summary.summarise(recording)
     hdf5.write(arguments.out, recording, settings | {"validation": json.dumps(findings)})
     print(summary.table(findings, arguments.out))
     if not arguments.keep_work:
-        store.remove()
+        store.remove(orders)
 
 
 def requested(arguments: argparse.Namespace) -> dict[str, int]:
