@@ -24,7 +24,7 @@ import {
 } from './kafka-distribution.js';
 import type { SupervisedBroker, SupervisorReport } from './supervisor.js';
 
-export interface LocalTopic {
+interface LocalTopic {
   readonly name: string;
   readonly partitions: number;
 }

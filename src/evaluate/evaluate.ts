@@ -6,7 +6,7 @@ import { empiricalThreshold, lowerBound } from '../decide/threshold.js';
 
 export const BACKGROUND_EFFICIENCIES = [1e-3, 1e-4, 1e-5] as const;
 
-export interface WorkingPoint {
+interface WorkingPoint {
   /** Background efficiency asked for. */
   readonly background: number;
   /** Signal efficiency, and its 95 % interval. */
@@ -17,7 +17,7 @@ export interface WorkingPoint {
   readonly background_passing: number;
 }
 
-export interface SignalResult {
+interface SignalResult {
   readonly name: string;
   readonly events: number;
   readonly auc: number;

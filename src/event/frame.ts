@@ -27,7 +27,7 @@ export interface L1Frame {
 }
 
 /** Why a whole frame cannot be decided. */
-export type FrameFaultReason = 'empty-message' | 'too-large' | 'not-protobuf' | 'unknown-encoding' | 'length-mismatch';
+type FrameFaultReason = 'empty-message' | 'too-large' | 'not-protobuf' | 'unknown-encoding' | 'length-mismatch';
 
 /** A frame that cannot be decoded: a value, never thrown. */
 export interface FrameFault {

@@ -12,10 +12,10 @@ export const ETA_LSB = 0.010875;
 export const PHI_LSB_RAD = (2 * Math.PI) / 576;
 
 /** Overflow code: 2047.5 GeV or more. */
-export const PT_CODE_MAX = 4095;
-export const ETA_CODE_MAX = 511;
-export const PHI_CODE_MIN = -288;
-export const PHI_CODE_MAX = 287;
+const PT_CODE_MAX = 4095;
+const ETA_CODE_MAX = 511;
+const PHI_CODE_MIN = -288;
+const PHI_CODE_MAX = 287;
 
 /**
  * Why a single event cannot be decided. The index in this list is what the scoring workers report; 0 is "sound".
@@ -58,15 +58,15 @@ export function packWord(pt: number, eta: number, phi: number): number {
   return (pt & 0xfff) | ((eta & 0x3ff) << 12) | ((phi & 0x3ff) << 22);
 }
 
-export function ptCode(word: number): number {
+function ptCode(word: number): number {
   return word & 0xfff;
 }
 
-export function etaCode(word: number): number {
+function etaCode(word: number): number {
   return (word << 10) >> 22;
 }
 
-export function phiCode(word: number): number {
+function phiCode(word: number): number {
   return word >> 22;
 }
 

@@ -18,7 +18,7 @@ export interface KafkaConnection {
 }
 
 /** How long a first answer of the cluster is waited for [ms]. */
-export const FIRST_CONTACT_MS = 10_000;
+const FIRST_CONTACT_MS = 10_000;
 
 /** A kafkajs client. Connects to nothing by itself. */
 export function createKafka(connection: KafkaConnection, log: Logger): Kafka {

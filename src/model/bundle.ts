@@ -11,14 +11,14 @@ import { messageOf, TriggerError } from '../errors.js';
 import { VALUES_PER_EVENT } from '../event/layout.js';
 
 /** Closed list of input layouts; both are [N, 57] under the name `events`. */
-export const INPUT_LAYOUTS = ['hw-int16-planar', 'phys-f32'] as const;
+const INPUT_LAYOUTS = ['hw-int16-planar', 'phys-f32'] as const;
 export type InputLayout = (typeof INPUT_LAYOUTS)[number];
 
 export const MODEL_INPUT = 'events';
 export const MODEL_OUTPUT = 'score';
 
 /** The grid that events are rounded to before scoring: the hardware's, or none (studies only). */
-export const QUANTISATIONS = ['hw32', 'none'] as const;
+const QUANTISATIONS = ['hw32', 'none'] as const;
 export type Quantisation = (typeof QUANTISATIONS)[number];
 
 const BUNDLE_FORMAT = 1;
@@ -38,7 +38,7 @@ const manifestSchema = z.looseObject({
   flop_per_event: z.number().nonnegative(),
   training: z.record(z.string(), z.unknown()),
 });
-export type Manifest = z.infer<typeof manifestSchema>;
+type Manifest = z.infer<typeof manifestSchema>;
 
 const calibrationSchema = z.object({
   target_rate: z.number().positive().max(1),
@@ -70,7 +70,7 @@ const paritySchema = z.object({
   scores: z.array(z.number()),
 });
 /** Inputs in the bundle's layout, and the scores that the trainer gave them. */
-export type ParitySet = z.infer<typeof paritySchema>;
+type ParitySet = z.infer<typeof paritySchema>;
 
 export interface Bundle {
   readonly directory: string;

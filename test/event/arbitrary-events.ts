@@ -15,7 +15,7 @@ function objectCodes(slot: number): fc.Arbitrary<readonly [number, number, numbe
 }
 
 /** Planar codes of one sound event. */
-export const eventCodes: fc.Arbitrary<Int16Array> = fc
+const eventCodes: fc.Arbitrary<Int16Array> = fc
   .tuple(...Array.from({ length: OBJECTS_PER_EVENT }, (_, slot) => objectCodes(slot)))
   .map((objects) => Int16Array.from([0, 1, 2].flatMap((value) => objects.map((object) => object[value]!))));
 
