@@ -55,9 +55,9 @@ Device: {training["device"]}; seed {training["seed"]}.
 
 ## Reproduce
 
-    models/run train --background {dataset["file"]} --config models/configs/{name}.yaml --out models/bundles/{name}
+    {training["command"]}
 
-The same file, seed, versions and processor type give the same bytes. The recording says how it was made:
+The same file, seed, threads, versions and processor type give the same bytes. The recording says how it was made:
 
 {origin or "- nothing"}
 """

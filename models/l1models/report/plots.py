@@ -29,10 +29,10 @@ def score_distribution(model: str, background: Scored, signals: dict[str, Scored
     for rate in RATES:
         at = np.log10(threshold_at(background.scores, rate))
         axes.axvline(at, color="0.4", linewidth=0.8, linestyle="--")
-        axes.text(at, 1.01, f"{rate:g}", transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
+        axes.text(at, 1.01, f"{rate:.0e}", transform=axes.get_xaxis_transform(), rotation=60, fontsize=7)
     axes.set(xlabel="log10(score)", ylabel="density", yscale="log")
-    axes.set_title(model, pad=16)
-    axes.legend(fontsize=8)
+    axes.set_title(model, pad=26)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     _save(figure, path)
 
 

@@ -30,8 +30,9 @@ class Background:
 def read_background(path: Path, validation_events: int, events: int | None = None) -> Background:
     """Read the background of a recording; ``events`` takes that many from its start, else all.
 
-    The last ``validation_events`` are set apart, moved up to the next change of ``source_group`` so that no
-    generated parton event is on both sides.
+    The last ``validation_events`` are set apart, and with them every event of the file that shares a generated
+    parton event with one of them. Processes with many such events therefore weigh more there than in the file: the
+    validation score watches the training and is no measure of performance.
     """
     described = hdf5.contents(path)
     if not any(described.background):

@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     from l1models.train.trainer import run_phase
 
     config = configuration.load(arguments.config)
+    settings = yaml.safe_load(arguments.config.read_text())
     folder = arguments.run or Path(__file__).parents[2] / "runs" / config.name
     data = read_background(arguments.background, config.validation_events, arguments.events)
     model = config.build_model()
@@ -77,13 +78,20 @@ def run(arguments: argparse.Namespace) -> None:
         "dataset": data.provenance,
         "seed": config.seed,
         "phases": phases,
-        "device": f"{jax.devices()[0].platform}, {arguments.threads} threads",
+        "device": jax.devices()[0].platform,
+        "command": _command(arguments, config.name),
         "tools": tools,
     }
     kept = np.linspace(0, len(data.validation) - 1, VALIDATION_KEPT).astype(int)
-    training_run = runs.TrainingRun(
-        yaml.safe_load(arguments.config.read_text()), provenance, params, data.validation[kept]
-    )
+    training_run = runs.TrainingRun(settings, provenance, params, data.validation[kept])
     runs.save(training_run, folder)
     write_bundle(training_run, arguments.out)
     print(f"{arguments.out}: written", file=sys.stderr)
+
+
+def _command(arguments: argparse.Namespace, name: str) -> str:
+    limited = f" --events {arguments.events}" if arguments.events else ""
+    return (
+        f"models/run train --background {arguments.background.name} --config models/configs/{arguments.config.name} "
+        f"--out models/bundles/{name} --threads {arguments.threads}{limited}"
+    )
