@@ -31,9 +31,9 @@ export function bundleFolder(nameOrFolder: string): string | undefined {
   return /^[\w.-]+$/.test(nameOrFolder) && existsSync(join(shipped, 'manifest.json')) ? shipped : undefined;
 }
 
-async function openBundle(nameOrFolder: string): Promise<Bundle> {
+async function openBundle(nameOrFolder: string, options: { uncalibrated?: boolean } = {}): Promise<Bundle> {
   const folder = bundleFolder(nameOrFolder);
-  if (folder !== undefined) return loadBundle(folder);
+  if (folder !== undefined) return loadBundle(folder, options);
   const names = existsSync(SHIPPED_BUNDLES) ? readdirSync(SHIPPED_BUNDLES).sort().join(', ') : 'none';
   throw new TriggerError(
     'USAGE',
@@ -70,7 +70,7 @@ export async function openPaths(settings: CutSettings & Settings<'quantise'>): P
 
 /** One path that accepts nothing: for scoring alone. */
 export async function openForScoring(model: string): Promise<Path> {
-  const bundle = await openBundle(model);
+  const bundle = await openBundle(model, { uncalibrated: true });
   return { name: bundleName(bundle.directory), bundle, threshold: Infinity };
 }
 

@@ -81,8 +81,12 @@ export interface Bundle {
   readonly parity: ParitySet;
 }
 
-/** Read a bundle and check its parts against one another. Throws INPUT_REFUSED naming file, expected and received. */
-export async function loadBundle(directory: string): Promise<Bundle> {
+/**
+ * Read a bundle and check its parts against one another. Throws INPUT_REFUSED naming file, expected and received.
+ *
+ * @param options - `uncalibrated` leaves calibration.json alone: whoever makes a new one must not be stopped by the old
+ */
+export async function loadBundle(directory: string, options: { uncalibrated?: boolean } = {}): Promise<Bundle> {
   const manifest = await readJson(join(directory, 'manifest.json'), manifestSchema);
   const modelPath = join(directory, 'model.onnx');
   const model = await readBytes(modelPath);
@@ -98,7 +102,8 @@ export async function loadBundle(directory: string): Promise<Bundle> {
   if (parity.scores.length !== parity.inputs.length) {
     throw refused(parityPath, `expected ${parity.inputs.length} scores, received ${parity.scores.length}`);
   }
-  return { directory, manifest, model, calibrations: await readCalibrations(directory, hash), parity };
+  const calibrations = options.uncalibrated === true ? [] : await readCalibrations(directory, hash);
+  return { directory, manifest, model, calibrations, parity };
 }
 
 async function readCalibrations(directory: string, modelSha256: string): Promise<readonly Calibration[]> {
