@@ -59,6 +59,7 @@ try {
   run('format', ['npx', '--no-install', 'prettier', '--check', '--log-level', 'warn', '.']);
   run('dead code', ['npx', '--no-install', 'knip']);
   run('types of the tests', ['npx', '--no-install', 'tsc', '-p', 'test']);
+  run('lint and types of models', ['models/run', 'lint']);
   vitest('unit');
   vitest('integration');
   const pytest = join(results, 'pytest.xml');

@@ -74,4 +74,5 @@ def to_words(codes: NDArray[np.int16]) -> NDArray[np.uint32]:
 def to_physical(codes: NDArray[np.int16]) -> NDArray[np.float32]:
     """Codes (N, 3, 19) as float32 (N, 19, 3): pT [GeV], eta, phi [rad]."""
     lsb = np.array([PT_LSB, ETA_LSB, PHI_LSB])
-    return (codes.transpose(0, 2, 1) * lsb).astype(np.float32)
+    values: NDArray[np.float64] = codes.transpose(0, 2, 1) * lsb
+    return values.astype(np.float32)

@@ -53,7 +53,7 @@ def sample_in_box(
         accepted = inside & (jnp.log(jax.random.uniform(accept_key, value.shape)) < log_ratio)
         return _choose(accepted, (proposal, new_value, new_gradient), state), jnp.mean(accepted)
 
-    return _run((points, *evaluate(points)), step, key, steps)  # type: ignore[no-any-return]
+    return _run((points, *evaluate(points)), step, key, steps)
 
 
 def sample_on_sphere(
@@ -83,7 +83,7 @@ def sample_on_sphere(
         accepted = jnp.log(jax.random.uniform(accept_key, value.shape)) < log_ratio
         return _choose(accepted, (proposal, new_value, new_gradient), state), jnp.mean(accepted)
 
-    return _run((points, *evaluate(points)), step, key, steps)  # type: ignore[no-any-return]
+    return _run((points, *evaluate(points)), step, key, steps)
 
 
 def _choose(accepted: jax.Array, new: Any, old: Any) -> Any:
