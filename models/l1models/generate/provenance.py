@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import platform
+import shlex
 from importlib.metadata import version
 
 import numpy as np
@@ -22,7 +24,6 @@ FIGURES = (
     "lost_to_cap",
     "cross_section_pb",
     "accepted_pb",
-    "cpu_s",
 )
 TOOLS = ("pythia8mc", "fastjet", "numpy", "awkward", "h5py")
 
@@ -49,6 +50,33 @@ def describe(store: Store, parts: dict[str, list[tuple[Order, int]]], command: s
     }
 
 
+def reproducing_command(arguments: argparse.Namespace) -> str:
+    """The command that makes the same recording: what decides over its content, and nothing else.
+
+    Neither this nor any other attribute may depend on workers, folders or clocks: the same seed gives the same file.
+    """
+    words = ["models/run", "generate"]
+    words += ["--process", *arguments.process] if arguments.process else ["--cocktail", arguments.cocktail or "sm"]
+    words += ["--events", str(arguments.events)]
+    for item in arguments.mix:
+        words += ["--mix", item]
+    if arguments.signals:
+        words += ["--signals", str(arguments.signals)]
+    return shlex.join([*words, "--seed", str(arguments.seed), "--out", arguments.out.name])
+
+
+def events_per_cpu_second(store: Store, taken: list[tuple[Order, int]]) -> dict[str, float]:
+    """Accepted events per second of processor time, per component."""
+    accepted: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    for order, _ in taken:
+        chunk = store.read(order)
+        assert chunk is not None, f"chunk {order.number} of {order.component.name} is missing"
+        accepted[order.component.name] = accepted.get(order.component.name, 0) + chunk.accepted
+        seconds[order.component.name] = seconds.get(order.component.name, 0.0) + chunk.cpu_s
+    return {name: accepted[name] / seconds[name] for name in accepted if seconds[name] > 0}
+
+
 def rates(store: Store, taken: list[tuple[Order, int]]) -> dict[str, object]:
     """Filter efficiency, cross-sections and statistics of a process's components."""
     found: dict[str, dict[str, float]] = {}
@@ -65,7 +93,6 @@ def rates(store: Store, taken: list[tuple[Order, int]]) -> dict[str, object]:
         row["generated"] += chunk.tried
         row["accepted"] += chunk.accepted
         row["lost_to_cap"] += chunk.lost
-        row["cpu_s"] += chunk.cpu_s
     for row in found.values():
         row["cross_section_pb"] /= row["generated"]
         row["accepted_pb"] /= row["generated"]

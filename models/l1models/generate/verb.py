@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import signal
 import sys
 import time
@@ -30,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", type=int, required=True, metavar="N", help="events of the cocktail or per process")
     parser.add_argument("--mix", action="append", default=[], metavar="NAME=N", help="shuffle in N events of a process")
     parser.add_argument("--signals", type=int, default=0, metavar="N", help="shuffle in N events of every signal")
-    parser.add_argument("--seed", type=int, default=1, help="same seed and settings: same datasets (default 1)")
+    parser.add_argument("--seed", type=int, default=1, help="same seed and settings: same file (default 1)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5", help="the recording to write")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: all cores)")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="finished chunks, reused (default: FILE.h5.work)")
@@ -54,10 +53,13 @@ def run(arguments: argparse.Namespace) -> None:
     orders = [order for part in parts.values() for order, _ in part]
     produce(store, orders, arguments.workers, "events")
     recording = mixture.collect(store, parts, arguments.seed)
-    settings = provenance.describe(store, parts, shlex.join(["models/run", *sys.argv[1:]]))
+    settings = provenance.describe(store, parts, provenance.reproducing_command(arguments))
     findings = summary.summarise(recording)
     hdf5.write(arguments.out, recording, settings | {"validation": json.dumps(findings)})
     print(summary.table(findings, arguments.out))
+    for part in parts.values():
+        for name, rate in provenance.events_per_cpu_second(store, part).items():
+            print(f"{name}: {rate:.0f} accepted events per CPU-second", file=sys.stderr)
     if not arguments.keep_work:
         store.remove(orders)
 
