@@ -87,8 +87,21 @@ export async function scoreRecording(
   };
 }
 
-/** Events per generated parton event. */
-export function eventsPerGroup(sourceGroups: Float64Array): Iterable<number> {
+/** The background of a scored recording: all of it, or the events of label 0 where it has labels. */
+export function backgroundOf({ scores, labels, sourceGroups }: ScoredRecording): {
+  readonly scores: Float32Array;
+  /** Events per generated parton event, where the recording knows them. */
+  readonly eventsPerGroup: Iterable<number> | undefined;
+} {
+  const isBackground = (_: number, event: number): boolean => labels === undefined || labels[event] === 0;
+  const groups = sourceGroups?.filter(isBackground);
+  return {
+    scores: scores.filter(isBackground),
+    eventsPerGroup: groups === undefined ? undefined : eventsPerGroup(groups),
+  };
+}
+
+function eventsPerGroup(sourceGroups: Float64Array): Iterable<number> {
   const counts = new Map<number, number>();
   for (const group of sourceGroups) counts.set(group, (counts.get(group) ?? 0) + 1);
   return counts.values();

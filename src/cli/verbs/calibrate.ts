@@ -8,7 +8,7 @@ import { messageOf, TriggerError } from '../../errors.js';
 import { calibrationPath, type CalibrationFile } from '../../model/bundle.js';
 import { openForScoring, openPool } from '../models.js';
 import { grouped, report, table } from '../result.js';
-import { eventsPerGroup, scoreRecording, sha256OfFile } from '../score-recording.js';
+import { backgroundOf, scoreRecording, sha256OfFile } from '../score-recording.js';
 import { COMMON_OPTIONS, defineVerb, SCORING_OPTIONS } from '../verb.js';
 
 export const calibrateVerb = defineVerb({
@@ -22,14 +22,9 @@ export const calibrateVerb = defineVerb({
     const { bundle } = path;
     try {
       const scored = await scoreRecording(settings.background, pool, settings, context);
-      // A labelled recording may hold signals: only label 0 is background.
-      const { labels, sourceGroups } = scored;
-      const isBackground = (_: number, event: number): boolean => labels === undefined || labels[event] === 0;
-      const groups = sourceGroups?.filter(isBackground);
       const calibrations = calibrate(
         {
-          scores: scored.scores.filter(isBackground),
-          eventsPerGroup: groups === undefined ? undefined : eventsPerGroup(groups),
+          ...backgroundOf(scored),
           name: scored.name,
           sha256: await sha256OfFile(settings.background),
         },

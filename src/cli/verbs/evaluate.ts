@@ -6,7 +6,7 @@ import { TriggerError } from '../../errors.js';
 import { BACKGROUND_EFFICIENCIES, evaluate, type Evaluation } from '../../evaluate/evaluate.js';
 import { openForScoring, openPool } from '../models.js';
 import { grouped, report, table } from '../result.js';
-import { eventsPerGroup, scoreRecording, type ScoredRecording } from '../score-recording.js';
+import { backgroundOf, scoreRecording, type ScoredRecording } from '../score-recording.js';
 import { COMMON_OPTIONS, defineVerb, SCORING_OPTIONS } from '../verb.js';
 
 export const evaluateVerb = defineVerb({
@@ -19,8 +19,6 @@ export const evaluateVerb = defineVerb({
     const pool = await openPool([path], settings, context.log);
     try {
       const background = await scoreRecording(settings.background, pool, settings, context);
-      const { labels, sourceGroups } = background;
-      const isBackground = (_: number, event: number): boolean => labels === undefined || labels[event] === 0;
       const signals = labelledSignals(background);
       for (const entry of settings.signal ?? []) {
         const at = entry.indexOf('=');
@@ -35,10 +33,9 @@ export const evaluateVerb = defineVerb({
           `expected --signal NAME=RECORDING, or a background recording with labelled signals; ${background.name} has none`,
         );
       }
-      const groups = sourceGroups?.filter(isBackground);
-      const scores = background.scores.filter(isBackground);
+      const { scores, eventsPerGroup } = backgroundOf(background);
       if (scores.length === 0) throw new TriggerError('INPUT_REFUSED', `${settings.background}: no background events`);
-      const effective = groups === undefined ? scores.length : effectiveEvents(eventsPerGroup(groups));
+      const effective = eventsPerGroup === undefined ? scores.length : effectiveEvents(eventsPerGroup);
       const evaluation = evaluate(path.bundle.manifest.name, scores, effective, signals);
       await report(settings.json, evaluation, evaluationText(evaluation));
     } finally {
