@@ -47,10 +47,7 @@ export async function replay(
   const start = performance.now();
   let orbitShift = 0;
   for (let loop = 0; loop < options.loop && !isStopped(stop); loop++) {
-    const reader = await openRecording(options.path, {
-      ...(options.frameEvents === undefined ? {} : { eventsPerFrame: options.frameEvents }),
-      ...(options.run === undefined ? {} : { run: options.run }),
-    });
+    const reader = await openRecording(options.path, { eventsPerFrame: options.frameEvents, run: options.run });
     let firstCrossing: number | undefined;
     let lastOrbit = 0;
     const loopStart = performance.now();

@@ -49,9 +49,9 @@ export async function scoreRecording(
   const labels = new Collected<Uint8Array>(Uint8Array);
   const groups = new Collected<Float64Array>(Float64Array);
   const collect = ({ record, wire, scores: all }: ScoredFrame): void => {
-    const sound = Array.from(all.keys()).filter((event) => !Number.isNaN(all[event]));
+    const faulty = all.some(Number.isNaN);
     const pick = <T extends Float32Array | Uint8Array | Float64Array>(values: T): T =>
-      sound.length === values.length ? values : (values.filter((_, event) => !Number.isNaN(all[event])) as T);
+      faulty ? (values.filter((_, event) => !Number.isNaN(all[event])) as T) : values;
     scores.add(pick(all));
     if (wire.labels.length > 0) labels.add(pick(wire.labels));
     if (record.sourceGroups !== undefined) groups.add(pick(record.sourceGroups));

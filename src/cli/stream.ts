@@ -47,10 +47,7 @@ export async function openRecordingSource(
   path: string,
   settings: Partial<Settings<'frameEvents' | 'run'>>,
 ): Promise<OpenSource> {
-  const reader = await openRecording(path, {
-    ...(settings.frameEvents === undefined ? {} : { eventsPerFrame: settings.frameEvents }),
-    ...(settings.run === undefined ? {} : { run: settings.run }),
-  });
+  const reader = await openRecording(path, { eventsPerFrame: settings.frameEvents, run: settings.run });
   return {
     source: new RecordingSource(reader),
     progress: () => ({ done: reader.readBytes, total: reader.sizeBytes }),

@@ -5,7 +5,7 @@
 import Long from 'long';
 
 import { l1trigger } from './generated/l1_event.js';
-import { bytesPerEvent, CROSSINGS_PER_ORBIT, Encoding, encodingName } from './layout.js';
+import { bytesPerEvent, Encoding, encodingName } from './layout.js';
 
 const Wire = l1trigger.v1;
 
@@ -156,11 +156,6 @@ export function singleEventFrame(frame: L1Frame, index: number): L1Frame {
     objects: objectsOf(frame, index),
     labels: frame.labels.subarray(index, index + 1),
   };
-}
-
-/** Whether a bunch crossing number is one of the orbit's. */
-export function isBunchCrossing(crossing: number): boolean {
-  return crossing >= 1 && crossing <= CROSSINGS_PER_ORBIT;
 }
 
 /** A 64-bit integer as the generated code takes it: its `Long` is another declaration of the same class. */

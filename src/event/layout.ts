@@ -18,6 +18,11 @@ export const OBJECT_CLASSES = [
 /** Bunch crossings of an LHC orbit; they are numbered from 1, as in CMSSW's OrbitCollection. */
 export const CROSSINGS_PER_ORBIT = 3564;
 
+/** Whether a bunch crossing number is one of the orbit's. */
+export function isBunchCrossing(crossing: number): boolean {
+  return crossing >= 1 && crossing <= CROSSINGS_PER_ORBIT;
+}
+
 /** Orbits are uint32 on the wire. */
 export const ORBIT_MAX = 0xffffffff;
 

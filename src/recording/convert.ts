@@ -6,7 +6,7 @@ import { decodeFrame, isFrameFault, type L1Frame } from '../event/frame.js';
 import { Encoding } from '../event/layout.js';
 import { faultAt, reencode } from './encode-events.js';
 import { eventOf, FramePacker, type PackedFrame } from './frame-packer.js';
-import { createRecording, formatOf, openRecording, type OpenOptions } from './open.js';
+import { createRecording, formatOf, openRecording } from './open.js';
 import type { RecordingReader, RecordingWriter } from './recording.js';
 
 export interface ConvertOptions {
@@ -20,7 +20,7 @@ export interface ConvertOptions {
   /** Leave out, and count, frames and events that cannot be converted; otherwise the first one ends it. */
   readonly skipFaulty?: boolean;
   /** Run number of events without identities. */
-  readonly run?: number;
+  readonly run?: number | undefined;
   readonly overwrite?: boolean;
   readonly onProgress?: (progress: { readBytes: number; sizeBytes: number; events: number }) => void;
 }
@@ -40,11 +40,7 @@ export interface ConvertResult {
  */
 export async function convertRecording(from: string, to: string, options: ConvertOptions): Promise<ConvertResult> {
   formatOf(to);
-  const open: OpenOptions = {
-    ...(options.eventsPerFrame === undefined ? {} : { eventsPerFrame: options.eventsPerFrame }),
-    ...(options.run === undefined ? {} : { run: options.run }),
-  };
-  const reader = await openRecording(from, open);
+  const reader = await openRecording(from, { eventsPerFrame: options.eventsPerFrame, run: options.run });
   try {
     const writer = await createRecording(to, { header: reader.header, overwrite: options.overwrite ?? false });
     try {

@@ -2,17 +2,9 @@
  * What a recording holds, from reading all of it.
  */
 import { TriggerError } from '../errors.js';
-import {
-  bunchCrossingOf,
-  decodeFrame,
-  isBunchCrossing,
-  isFrameFault,
-  labelOf,
-  orbitOf,
-  type L1Frame,
-} from '../event/frame.js';
+import { bunchCrossingOf, decodeFrame, isFrameFault, labelOf, orbitOf, type L1Frame } from '../event/frame.js';
 import { EVENT_FAULTS, eventFaultCode } from '../event/hardware-words.js';
-import { encodingName, ORBIT_MAX } from '../event/layout.js';
+import { encodingName, isBunchCrossing, ORBIT_MAX } from '../event/layout.js';
 import { codesOf } from './encode-events.js';
 import { openRecording } from './open.js';
 import type { RecordedFrame, RecordingFormat, RecordingHeader } from './recording.js';

@@ -24,9 +24,9 @@ export const DEFAULT_EVENTS_PER_FRAME = 4096;
 
 /** How frames are made of formats that hold events alone (HDF5); the native formats have their own. */
 export interface OpenOptions {
-  readonly eventsPerFrame?: number;
+  readonly eventsPerFrame?: number | undefined;
   /** Run number of events without identities; 1 unless given. */
-  readonly run?: number;
+  readonly run?: number | undefined;
 }
 
 interface CreateOptions {

@@ -5,7 +5,6 @@ import {
   bunchCrossingOf,
   decodeFrame,
   encodeFrame,
-  isBunchCrossing,
   isFrameFault,
   labelOf,
   objectsOf,
@@ -13,7 +12,7 @@ import {
   singleEventFrame,
   type L1Frame,
 } from '#nae/event/frame.js';
-import { bytesPerEvent, Encoding } from '#nae/event/layout.js';
+import { bytesPerEvent, Encoding, isBunchCrossing } from '#nae/event/layout.js';
 
 import { frame, plain } from './arbitrary-events.js';
 

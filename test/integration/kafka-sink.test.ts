@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { startLocalBroker, type LocalBroker } from '#nae/broker/local-broker.js';
 import { decodeAcceptedEvent, type AcceptedEvent, type DeadLetter } from '#nae/event/accepted-event.js';
 import { Encoding, HW32_BYTES } from '#nae/event/layout.js';
@@ -11,6 +9,7 @@ import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { randomFrame } from '../fixtures/frames.js';
+import { readTopic } from '../fixtures/read-topic.js';
 
 const log = silentLogger();
 let broker: LocalBroker;
@@ -54,25 +53,6 @@ function deadLetter(bytes: Uint8Array, index?: number): DeadLetter {
   };
 }
 
-/** Everything in a topic, by partition, read by a consumer of its own. */
-async function readBack(topic: string): Promise<KafkaMessage[][]> {
-  const bounds = await admin.fetchTopicOffsets(topic);
-  const total = bounds.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0);
-  const consumer = kafka.consumer({ groupId: `read-back-${topic}-${Math.random()}` });
-  const messages: KafkaMessage[][] = bounds.map(() => []);
-  await consumer.connect();
-  await consumer.subscribe({ topic, fromBeginning: true });
-  await consumer.run({
-    eachMessage: ({ partition, message }) => {
-      messages[partition]!.push(message);
-      return Promise.resolve();
-    },
-  });
-  while (messages.flat().length < total) await delay(20);
-  await consumer.disconnect();
-  return messages;
-}
-
 function headersOf(message: KafkaMessage): Record<string, string> {
   return Object.fromEntries(Object.entries(message.headers ?? {}).map(([name, value]) => [name, String(value)]));
 }
@@ -88,7 +68,7 @@ describe('kafka sink', () => {
     await sink.write({ accepted: [], deadLetters: [] });
     await sink.close();
 
-    const accepted = await readBack('doc.accepted');
+    const accepted = await readTopic(broker.brokers, 'doc.accepted');
     expect(accepted).toHaveLength(3);
     const decoded = accepted.map((partition) => partition.map(({ value }) => decodeAcceptedEvent(value!)));
     const crossings = decoded.flat().map(({ bunchCrossing }) => bunchCrossing);
@@ -108,7 +88,7 @@ describe('kafka sink', () => {
     expect(String(one.key)).toBe('7/12');
     expect(headersOf(one)).toEqual({ 'content-type': ACCEPTED_CONTENT_TYPE });
 
-    const [frame, event] = (await readBack('doc.dead-letter')).flat();
+    const [frame, event] = (await readTopic(broker.brokers, 'doc.dead-letter')).flat();
     const common = { detail: 'expected … received …', source: 'l1.frames', partition: '2', offset: '9007199254740993' };
     expect(headersOf(frame!)).toEqual({ ...common, kind: 'frame', reason: 'not-protobuf' });
     expect(frame!.value).toEqual(Buffer.from(raw));
@@ -130,9 +110,9 @@ describe('kafka sink', () => {
     const events = Array.from({ length: 20_000 }, (_, index) => acceptedEvent(index, 1 + (index % 3564)));
     await sink.write({ accepted: events, deadLetters: [deadLetter(new Uint8Array(16 * 1024 * 1024))] });
     await sink.close();
-    const [written] = await readBack('cut.accepted');
+    const [written] = await readTopic(broker.brokers, 'cut.accepted');
     expect(written!.map(({ value }) => decodeAcceptedEvent(value!).orbit)).toEqual(events.map(({ orbit }) => orbit));
-    const [[letter]] = (await readBack('cut.dead-letter')) as [[KafkaMessage]];
+    const [[letter]] = (await readTopic(broker.brokers, 'cut.dead-letter')) as [[KafkaMessage]];
     expect(letter.value).toHaveLength(16 * 1024 * 1024);
   });
 
@@ -190,7 +170,7 @@ describe('frame producer', () => {
     }
     await producer.flush();
     await producer.close();
-    const partitions = await readBack('replayed');
+    const partitions = await readTopic(broker.brokers, 'replayed');
     expect(partitions.map((messages) => messages.length > 0)).toEqual([true, true, true, true]);
     const received = new Map<number, Buffer[]>();
     for (const message of partitions.flat()) {

@@ -19,7 +19,7 @@ export const convertVerb = defineVerb({
       const result = await convertRecording(from, to, {
         encoding: settings.encoding ?? (formatOf(from) === 'hdf5' ? 'HW32' : 'keep'),
         eventsPerFrame: settings.frameEvents,
-        ...(settings.run === undefined ? {} : { run: settings.run }),
+        run: settings.run,
         overwrite: settings.overwrite,
         skipFaulty: settings.skipFaulty,
         onProgress: ({ readBytes, sizeBytes }) => {

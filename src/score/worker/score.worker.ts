@@ -7,9 +7,9 @@ import { workerData } from 'node:worker_threads';
 
 import { eventFaultCode, quantise, toPhysical } from '../../event/hardware-words.js';
 import {
-  CROSSINGS_PER_ORBIT,
   Encoding,
   HW32_BYTES,
+  isBunchCrossing,
   OBJECTS_PER_EVENT,
   PHYS32_BYTES,
   VALUES_PER_EVENT,
@@ -124,8 +124,7 @@ class ScoreWorker {
     }
     codes.fill(0, events * VALUES_PER_EVENT);
     for (let row = 0; row < events; row++) {
-      const crossing = slot.crossings[first + row]!;
-      if (crossing < 1 || crossing > CROSSINGS_PER_ORBIT) faults[row] ||= CROSSING_FAULT;
+      if (!isBunchCrossing(slot.crossings[first + row]!)) faults[row] ||= CROSSING_FAULT;
     }
     if (this.#needsValues) this.#physicalRows(encoding, events);
   }
