@@ -12,7 +12,8 @@ import { messageOf, TriggerError } from '../errors.js';
 import { bundleName, loadBundle, type Bundle } from '../model/bundle.js';
 import { checkParity } from '../model/parity.js';
 import type { Device } from '../model/session.js';
-import { ScorePool, type Path } from '../score/score-pool.js';
+import type { Path } from '../score/menu.js';
+import { ScorePool } from '../score/score-pool.js';
 import type { Logger } from '../telemetry/logger.js';
 
 /** The package's own folder: the checkout. */

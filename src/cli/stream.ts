@@ -9,7 +9,8 @@ import { Pipeline, type ScoredFrame } from '../pipeline/pipeline.js';
 import { openRecording } from '../recording/open.js';
 import type { RecordingHeader } from '../recording/recording.js';
 import { histogramEdge } from '../score/messages.js';
-import type { Path, ScorePool } from '../score/score-pool.js';
+import type { Path } from '../score/menu.js';
+import type { ScorePool } from '../score/score-pool.js';
 import { openKafkaSink } from '../sink/kafka-sink.js';
 import { RecordingSink } from '../sink/recording-sink.js';
 import type { Sink } from '../sink/sink.js';
@@ -146,7 +147,7 @@ export async function runStream(
   const { registry } = happenings.metrics;
   registerScoreHistogram(
     registry,
-    pool.paths.map(({ name }, path) => ({ path: name, counts: () => pipeline.totals.histogram(path) })),
+    pool.menu.paths.map(({ name }, path) => ({ path: name, counts: () => pipeline.totals.histogram(path) })),
     histogramEdge,
   );
   const closing: (() => Promise<void>)[] = [() => source.close(), () => sink.close(), () => pool.close()];

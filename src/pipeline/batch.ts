@@ -1,8 +1,9 @@
 /**
- * A batch: a slot being filled with events of one encoding, and the frames they came from.
+ * A batch: a slot being filled with events of one encoding that one menu decides, and the frames they came from.
  */
 import { bunchCrossingOf, orbitOf, type L1Frame } from '../event/frame.js';
 import { bytesPerEvent, ORBIT_MAX, type Encoding } from '../event/layout.js';
+import type { Menu } from '../score/menu.js';
 import type { SlotViews } from '../score/messages.js';
 import type { FrameInFlight } from './frame-in-flight.js';
 
@@ -18,6 +19,7 @@ interface Segment {
 }
 
 export class Batch {
+  readonly menu: Menu;
   readonly slot: number;
   readonly encoding: Encoding;
   readonly views: SlotViews;
@@ -25,7 +27,8 @@ export class Batch {
   readonly #segments: Segment[] = [];
   #events = 0;
 
-  constructor(slot: number, views: SlotViews, encoding: Encoding, capacity: number) {
+  constructor(menu: Menu, slot: number, views: SlotViews, encoding: Encoding, capacity: number) {
+    this.menu = menu;
     this.slot = slot;
     this.views = views;
     this.encoding = encoding;

@@ -14,12 +14,15 @@ import {
 } from '../event/frame.js';
 import { EVENT_FAULTS, type EventFaultReason } from '../event/hardware-words.js';
 import { CROSSINGS_PER_ORBIT, encodingName, ORBIT_MAX } from '../event/layout.js';
+import type { Menu } from '../score/menu.js';
 import type { SourceRecord } from '../source/source.js';
 
 export class FrameInFlight {
   readonly record: SourceRecord;
   /** The decoded frame; undefined for a frame fault. */
   readonly wire: L1Frame | undefined;
+  /** The menu that decides the frame, all of it. */
+  readonly menu: Menu;
   /** When the frame became available [ms since the epoch]: the origin of its latency. */
   readonly availableUnixMs: number;
   readonly accepted: AcceptedEvent[] = [];
@@ -30,8 +33,9 @@ export class FrameInFlight {
   /** Events not yet scored. */
   pending: number;
 
-  constructor(record: SourceRecord, outcome: L1Frame | FrameFault, availableUnixMs: number) {
+  constructor(record: SourceRecord, outcome: L1Frame | FrameFault, availableUnixMs: number, menu: Menu) {
     this.record = record;
+    this.menu = menu;
     this.availableUnixMs = availableUnixMs;
     if ('reason' in outcome) {
       this.pending = 0;

@@ -7,15 +7,16 @@
 import type { PathDecision } from '../event/accepted-event.js';
 import { decodeFrame, isFrameFault, type FrameLimits, type L1Frame } from '../event/frame.js';
 import type { ScoreResult } from '../score/messages.js';
-import { HISTOGRAM_BINS, slotCapacity } from '../score/messages.js';
+import { HISTOGRAM_BINS } from '../score/messages.js';
 import type { ScorePool } from '../score/score-pool.js';
 import type { Sink } from '../sink/sink.js';
 import type { Intake, Source, SourceRecord } from '../source/source.js';
 import { unixMs } from '../telemetry/clock.js';
 import type { Happenings } from '../telemetry/happenings.js';
-import { Batch } from './batch.js';
+import type { Batch } from './batch.js';
 import { Deliveries } from './deliveries.js';
 import { FrameInFlight } from './frame-in-flight.js';
+import { Lane } from './lane.js';
 import { OrderedRelease } from './ordered-release.js';
 import { StreamTotals } from './stream-totals.js';
 
@@ -42,28 +43,23 @@ type FlushCause = 'full' | 'encoding' | 'idle' | 'delay' | 'end';
 export class Pipeline implements Intake {
   readonly totals: StreamTotals;
   readonly #source: Source;
-  readonly #pool: ScorePool;
   readonly #happenings: Happenings;
   readonly #options: PipelineOptions;
   readonly #order = new OrderedRelease<FrameInFlight>();
   readonly #deliveries: Deliveries;
-  readonly #freeSlots: number[];
   readonly #waiting: { resolve: () => void; reject: (error: unknown) => void }[] = [];
-  #batch: Batch | undefined;
-  #delayTimer: NodeJS.Timeout | undefined;
+  readonly #lane: Lane;
   #sourceIdle = false;
-  #running = 0;
   #heldFrames = 0;
   #heldBytes = 0;
   #failure: { error: unknown } | undefined;
 
   constructor(source: Source, pool: ScorePool, sink: Sink, happenings: Happenings, options: PipelineOptions) {
     this.#source = source;
-    this.#pool = pool;
+    this.#lane = new Lane(pool);
     this.#happenings = happenings;
     this.#options = options;
-    this.#freeSlots = pool.slots.map((_, slot) => slot);
-    this.totals = new StreamTotals(pool.paths);
+    this.totals = new StreamTotals(pool.menu.paths);
     this.#deliveries = new Deliveries(
       sink,
       happenings,
@@ -90,10 +86,10 @@ export class Pipeline implements Intake {
       sourceFailure = { error };
     }
     try {
-      this.#flush('end');
+      this.#flush(this.#lane, 'end');
       while (this.#failure === undefined && this.#heldFrames > 0) await this.#room();
     } finally {
-      clearTimeout(this.#delayTimer);
+      clearTimeout(this.#lane.delayTimer);
       this.totals.end();
     }
     const failure = this.#failure ?? sourceFailure;
@@ -103,8 +99,9 @@ export class Pipeline implements Intake {
   offer(record: SourceRecord): Promise<void> | undefined {
     if (this.#failure !== undefined) return Promise.reject(asError(this.#failure.error));
     this.#sourceIdle = false;
+    const lane = this.#lane;
     const outcome = decodeFrame(record.bytes, this.#options.limits);
-    const frame = new FrameInFlight(record, outcome, availableMs(record, outcome));
+    const frame = new FrameInFlight(record, outcome, availableMs(record, outcome), lane.menu);
     this.#heldFrames++;
     this.#heldBytes += record.bytes?.length ?? 0;
     this.#order.enter(frame);
@@ -116,11 +113,11 @@ export class Pipeline implements Intake {
     }
     this.#happenings.frameReceived(outcome.eventCount);
     if (this.#options.onScores !== undefined) {
-      frame.scores = new Float32Array(this.#pool.paths.length * outcome.eventCount);
+      frame.scores = new Float32Array(lane.menu.paths.length * outcome.eventCount);
     }
     if (outcome.eventCount === 0) this.#frameDone(frame);
-    const next = this.#fill(frame, outcome, 0);
-    if (next < outcome.eventCount) return this.#fillWhenFree(frame, outcome, next);
+    const next = this.#fill(lane, frame, outcome, 0);
+    if (next < outcome.eventCount) return this.#fillWhenFree(lane, frame, outcome, next);
     return this.#congested ? this.#uncongested() : undefined;
   }
 
@@ -130,28 +127,26 @@ export class Pipeline implements Intake {
   }
 
   /** Copy events into batches from `next` on until all are placed or no slot is free; returns the next event. */
-  #fill(frame: FrameInFlight, wire: L1Frame, next: number): number {
+  #fill(lane: Lane, frame: FrameInFlight, wire: L1Frame, next: number): number {
     while (next < wire.eventCount) {
-      if (this.#batch !== undefined && this.#batch.encoding !== wire.encoding) this.#flush('encoding');
-      if (this.#batch === undefined) {
-        const slot = this.#freeSlots.pop();
-        if (slot === undefined) return next;
-        const capacity = slotCapacity(this.#pool.geometry, wire.encoding);
-        this.#batch = new Batch(slot, this.#pool.slots[slot]!, wire.encoding, capacity);
-        this.#delayTimer = setTimeout(() => {
-          this.#flush('delay');
+      if (lane.batch !== undefined && lane.batch.encoding !== wire.encoding) this.#flush(lane, 'encoding');
+      if (lane.batch === undefined) {
+        lane.batch = lane.newBatch(wire.encoding);
+        if (lane.batch === undefined) return next;
+        lane.delayTimer = setTimeout(() => {
+          this.#flush(lane, 'delay');
         }, this.#options.maxBatchDelayMs);
       }
-      next += this.#batch.append(frame, wire, next);
-      if (this.#batch.full) this.#flush('full');
+      next += lane.batch.append(frame, wire, next);
+      if (lane.batch.full) this.#flush(lane, 'full');
     }
     return next;
   }
 
-  async #fillWhenFree(frame: FrameInFlight, wire: L1Frame, next: number): Promise<void> {
+  async #fillWhenFree(lane: Lane, frame: FrameInFlight, wire: L1Frame, next: number): Promise<void> {
     while (next < wire.eventCount) {
       await this.#room();
-      next = this.#fill(frame, wire, next);
+      next = this.#fill(lane, frame, wire, next);
     }
     if (this.#congested) await this.#uncongested();
   }
@@ -183,37 +178,39 @@ export class Pipeline implements Intake {
   }
 
   #flushIfWorkerFree(): void {
-    if (this.#sourceIdle && this.#running < this.#pool.workers) this.#flush('idle');
+    const lane = this.#lane;
+    if (this.#sourceIdle && lane.running < lane.pool.workers) this.#flush(lane, 'idle');
   }
 
-  #flush(cause: FlushCause): void {
-    const batch = this.#batch;
+  #flush(lane: Lane, cause: FlushCause): void {
+    const { batch } = lane;
     if (batch === undefined) return;
-    this.#batch = undefined;
-    clearTimeout(this.#delayTimer);
-    this.#running++;
+    lane.batch = undefined;
+    clearTimeout(lane.delayTimer);
+    lane.running++;
     this.#happenings.batchSent(cause, batch.events);
     const sent = performance.now();
-    this.#pool.score({ slot: batch.slot, events: batch.events, encoding: batch.encoding }).then(
+    lane.pool.score({ slot: batch.slot, events: batch.events, encoding: batch.encoding }).then(
       (result) => {
-        this.#running--;
+        lane.running--;
         const busyMs = result.unpackMs + result.inferMs + result.decideMs;
         this.#happenings.batchScored(Math.max(0, performance.now() - sent - busyMs), result);
-        this.#collect(batch, result);
-        this.#freeSlots.push(batch.slot);
+        this.#collect(lane, batch, result);
+        lane.free(batch);
         this.#wake();
         this.#flushIfWorkerFree();
       },
       (error: unknown) => {
-        this.#running--;
+        lane.running--;
         this.#fail(error);
       },
     );
   }
 
   /** Take a scored batch apart into the frames it came from. */
-  #collect(batch: Batch, result: ScoreResult): void {
-    const { paths, geometry } = this.#pool;
+  #collect(lane: Lane, batch: Batch, result: ScoreResult): void {
+    const { paths } = lane.menu;
+    const { capacity } = lane.pool.geometry;
     const { views } = batch;
     for (const { frame, index, row } of batch.locate(result.faulty)) {
       frame.fault(index, views.faults[row]!);
@@ -221,7 +218,7 @@ export class Pipeline implements Intake {
     for (const { frame, index, row } of batch.locate(result.accepted)) {
       const decisions: PathDecision[] = [];
       for (const [at, path] of paths.entries()) {
-        const score = views.scores[at * geometry.capacity + row]!;
+        const score = views.scores[at * capacity + row]!;
         if (score < path.threshold) continue;
         decisions.push({
           path: path.name,
@@ -238,16 +235,22 @@ export class Pipeline implements Intake {
       this.totals.addHistogram(at, views.histograms.subarray(at * HISTOGRAM_BINS, (at + 1) * HISTOGRAM_BINS));
     }
     for (const { frame, firstEvent, firstRow, events } of batch.segments) {
-      if (frame.scores !== undefined) this.#copyScores(frame, batch, firstEvent, firstRow, events);
+      if (frame.scores !== undefined) this.#copyScores(frame, batch, capacity, firstEvent, firstRow, events);
       frame.pending -= events;
       if (frame.pending === 0) this.#frameDone(frame);
     }
   }
 
-  #copyScores(frame: FrameInFlight, batch: Batch, firstEvent: number, firstRow: number, events: number): void {
-    const { capacity } = this.#pool.geometry;
+  #copyScores(
+    frame: FrameInFlight,
+    batch: Batch,
+    capacity: number,
+    firstEvent: number,
+    firstRow: number,
+    events: number,
+  ): void {
     const eventCount = frame.wire!.eventCount;
-    for (const [at] of this.#pool.paths.entries()) {
+    for (const [at] of batch.menu.paths.entries()) {
       const start = at * capacity + firstRow;
       const target = at * eventCount + firstEvent;
       frame.scores!.set(batch.views.scores.subarray(start, start + events), target);

@@ -2,7 +2,7 @@
  * What a run adds up to: the numbers of its summary.
  */
 import { HISTOGRAM_BINS } from '../score/messages.js';
-import type { Path } from '../score/score-pool.js';
+import type { Path } from '../score/menu.js';
 import { QuantileHistogram } from '../telemetry/quantiles.js';
 import type { FrameInFlight } from './frame-in-flight.js';
 

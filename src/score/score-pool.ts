@@ -1,5 +1,5 @@
 /**
- * The pool of scoring workers and the slots that carry batches to them.
+ * The pool of scoring workers of one menu, and the slots that carry batches to them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -7,8 +7,9 @@ import { Piscina } from 'piscina';
 
 import { messageOf, TriggerError } from '../errors.js';
 import { Encoding } from '../event/layout.js';
-import type { Bundle, Quantisation } from '../model/bundle.js';
+import type { Quantisation } from '../model/bundle.js';
 import type { Device } from '../model/session.js';
+import type { Menu, Path } from './menu.js';
 import {
   allocateSlot,
   LoadState,
@@ -20,16 +21,10 @@ import {
   type WorkerSetup,
 } from './messages.js';
 
-/** One model with one threshold. */
-export interface Path {
-  readonly name: string;
-  readonly bundle: Bundle;
-  /** float32: an event is accepted if score >= threshold. */
-  readonly threshold: number;
-}
-
 export interface ScorePoolOptions {
   readonly paths: readonly Path[];
+  /** Of the menu that the paths make. Default: 1, the first of a stream. */
+  readonly generation?: number;
   readonly workers: number;
   readonly device: Device;
   readonly quantisation: Quantisation;
@@ -44,7 +39,7 @@ const TASKS_PER_WORKER = 2;
 const LOAD_POLL_MS = 2;
 
 export class ScorePool {
-  readonly paths: readonly Path[];
+  readonly menu: Menu;
   readonly workers: number;
   readonly geometry: SlotGeometry;
   readonly slots: readonly SlotViews[];
@@ -53,7 +48,7 @@ export class ScorePool {
   readonly #running = new Set<Promise<ScoreResult>>();
 
   private constructor(options: ScorePoolOptions, geometry: SlotGeometry, buffers: readonly SharedArrayBuffer[]) {
-    this.paths = options.paths;
+    this.menu = { generation: options.generation ?? 1, paths: options.paths };
     this.workers = options.workers;
     this.geometry = geometry;
     this.slots = buffers.map((buffer) => slotViews(buffer, geometry));
