@@ -28,6 +28,7 @@ export interface KafkaDistribution {
   readonly classPath: string;
   /** A formatted, empty log directory of node 1, to be copied. */
   readonly formattedLogs: string;
+  readonly clusterId: string;
 }
 
 /** Settings that both formatting and running need; the ports are those of one run. */
@@ -78,7 +79,12 @@ export async function kafkaDistribution(log: Logger): Promise<KafkaDistribution>
   const java = await findJava();
   const folder = await distributionFolder();
   if (!existsSync(folder)) await buildDistribution(java, folder, log);
-  return { java, classPath: path.join(folder, 'jars', '*'), formattedLogs: path.join(folder, 'formatted-logs') };
+  return {
+    java,
+    classPath: path.join(folder, 'jars', '*'),
+    formattedLogs: path.join(folder, 'formatted-logs'),
+    clusterId: CLUSTER_ID,
+  };
 }
 
 async function distributionFolder(): Promise<string> {
@@ -139,7 +145,8 @@ async function findMaven(): Promise<string> {
   );
 }
 
-async function succeed(what: string, command: string, args: readonly string[]): Promise<void> {
+/** Run a command to its end; throws TriggerError BROKER_FAILED with the end of its output where it fails. */
+export async function succeed(what: string, command: string, args: readonly string[]): Promise<void> {
   const { failure, output } = await execute(command, args);
   if (failure === undefined) return;
   throw new TriggerError('BROKER_FAILED', `${what} (${failure})\n${lastLines(output, 15)}`, { retryable: true });

@@ -14,11 +14,13 @@ import { messageOf, TriggerError } from '../errors.js';
 import { connectAdmin, createKafka } from '../kafka/client.js';
 import { createMissingTopics } from '../kafka/topics.js';
 import type { Logger } from '../telemetry/logger.js';
+import { scramFormatArguments, securityProperties, type ListenerSecurity } from './broker-security.js';
 import {
   kafkaDistribution,
   lastLines,
   LOG4J_CONFIG,
   serverProperties,
+  succeed,
   writeProperties,
   type KafkaDistribution,
 } from './kafka-distribution.js';
@@ -37,11 +39,17 @@ export interface LocalBrokerOptions {
   readonly properties?: Readonly<Record<string, string>>;
   /** Where the broker keeps its data, and finds them again. Default: a folder that is removed at the end. */
   readonly dataDirectory?: string;
+  /** Port of the plain listener, for a broker that comes back where it was. Default: a free one. */
+  readonly port?: number;
+  /** A second listener with TLS, SASL or an authorizer. Default: none. */
+  readonly security?: ListenerSecurity;
 }
 
 export interface LocalBroker {
-  /** `127.0.0.1:port`. */
+  /** `127.0.0.1:port` of the plain listener. */
   readonly brokers: readonly string[];
+  /** `127.0.0.1:port` of the listener with security; empty where there is none. */
+  readonly securedBrokers: readonly string[];
   /** Process id of the broker itself. */
   readonly pid: number;
   /** End the broker; resolves once it is gone. It also ends, by itself, with this process. */
@@ -101,13 +109,13 @@ export async function startLocalBroker(options: LocalBrokerOptions): Promise<Loc
 async function launch(distribution: KafkaDistribution, options: LocalBrokerOptions): Promise<LocalBroker> {
   const workFolder = await mkdtemp(path.join(tmpdir(), 'nae-trigger-kafka-'));
   const logFile = path.join(workFolder, 'broker.log');
-  const [port, controllerPort] = await freeLoopbackPorts(2);
-  const supervised = await prepare(distribution, options, workFolder, logFile, port!, controllerPort!).catch(
-    async (error: unknown) => {
-      await rm(workFolder, { recursive: true, force: true });
-      throw error;
-    },
-  );
+  const [freePort, controllerPort, securedPort] = await freeLoopbackPorts(3);
+  const port = options.port ?? freePort!;
+  const ports = { plain: port, controller: controllerPort!, secured: securedPort! };
+  const supervised = await prepare(distribution, options, workFolder, logFile, ports).catch(async (error: unknown) => {
+    await rm(workFolder, { recursive: true, force: true });
+    throw error;
+  });
 
   const supervisor = fork(fileURLToPath(new URL('./supervisor.js', import.meta.url)), [JSON.stringify(supervised)], {
     detached: true,
@@ -119,14 +127,15 @@ async function launch(distribution: KafkaDistribution, options: LocalBrokerOptio
   supervisor.channel?.unref();
   const state = watch(supervisor);
   const broker: LocalBroker = {
-    brokers: [`127.0.0.1:${port!}`],
+    brokers: [`127.0.0.1:${port}`],
+    securedBrokers: options.security === undefined ? [] : [`127.0.0.1:${ports.secured}`],
     get pid() {
       return state.pid ?? -1;
     },
     stop: () => end(supervisor),
   };
   try {
-    await waitUntilListening(port!, state);
+    await waitUntilListening(port, state);
     await createTopics(broker.brokers, options);
     return broker;
   } catch (error) {
@@ -138,25 +147,38 @@ async function launch(distribution: KafkaDistribution, options: LocalBrokerOptio
   }
 }
 
+interface Ports {
+  readonly plain: number;
+  readonly controller: number;
+  readonly secured: number;
+}
+
 async function prepare(
-  { java, classPath, formattedLogs }: KafkaDistribution,
+  distribution: KafkaDistribution,
   options: LocalBrokerOptions,
   workFolder: string,
   logFile: string,
-  port: number,
-  controllerPort: number,
+  ports: Ports,
 ): Promise<SupervisedBroker> {
+  const { java, classPath } = distribution;
+  const { security } = options;
   const dataFolder = options.dataDirectory ?? path.join(workFolder, 'data');
-  if (!existsSync(path.join(dataFolder, 'meta.properties'))) {
-    await mkdir(dataFolder, { recursive: true });
-    await cp(formattedLogs, dataFolder, { recursive: true });
-  }
+  const plain = serverProperties(path.resolve(dataFolder), ports.plain, ports.controller);
   const propertiesFile = path.join(workFolder, 'server.properties');
   await writeProperties(propertiesFile, {
-    ...serverProperties(path.resolve(dataFolder), port, controllerPort),
+    ...plain,
+    ...(security === undefined ? {} : securityProperties(security, ports.secured, plain)),
     ...LOCAL_PROPERTIES,
     ...options.properties,
   });
+  if (!existsSync(path.join(dataFolder, 'meta.properties'))) {
+    await mkdir(dataFolder, { recursive: true });
+    if (security?.users === undefined) await cp(distribution.formattedLogs, dataFolder, { recursive: true });
+    else {
+      const format = scramFormatArguments(distribution, security.users, propertiesFile);
+      await succeed('Kafka could not format a log directory', java, format);
+    }
+  }
   const args = [`-Dlog4j2.configurationFile=${LOG4J_CONFIG}`, '-cp', classPath, 'kafka.Kafka', propertiesFile];
   return {
     command: java,
