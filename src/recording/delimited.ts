@@ -2,6 +2,7 @@
  * The framing of native recordings: messages one after another, each behind its length as a protobuf varint.
  */
 import { messageOf, TriggerError } from '../errors.js';
+import { Block, BlockPool } from './block-pool.js';
 
 /**
  * Longest message that is believed. Well above the largest frame the stream takes, so that a frame which is only
@@ -16,6 +17,8 @@ export interface DelimitedMessage {
   /** Where the message's length begins in the (decompressed) stream. */
   readonly offset: number;
   readonly bytes: Uint8Array;
+  /** Give the memory back for reuse; it must not be called twice. Bytes that are never released stay as they are. */
+  readonly release: () => void;
 }
 
 /** The input ends or breaks off below the framing; `truncated` says which. */
@@ -40,54 +43,72 @@ export function encodeLength(length: number): Uint8Array {
 }
 
 /**
- * Cut a stream into its messages. Messages are views of the chunks where they lie in one, so chunks must not be
- * reused.
+ * Cut a stream into its messages. Messages are views of the chunks where they lie in one; the few that begin in one
+ * chunk and end in another are put together in a block of `pool`. A chunk that is a {@link Block} is let go of when it
+ * is read to its end, and may be reused once its messages are released; other chunks must not be reused.
  *
  * Throws TriggerError RECORDING_TRUNCATED, after every whole message has been yielded, where the stream ends inside
  * a message, and INPUT_REFUSED where a length is not one or the stream cannot be read; message 0 is the header, message n + 1 is frame n.
  */
 export async function* readDelimited(
-  chunks: AsyncIterable<Uint8Array>,
+  chunks: AsyncIterable<Uint8Array | Block>,
   path: string,
+  pool = new BlockPool(0),
 ): AsyncGenerator<DelimitedMessage> {
-  let parts: Uint8Array[] = [];
+  /** The beginning of a message whose end is in a later chunk. */
+  let begun: Block | undefined;
   let held = 0;
   let needed = 1;
   let offset = 0;
   let number = 0;
+  const lengthAt = (bytes: Uint8Array, at: number): { length: number; start: number } | undefined => {
+    const prefix = readLength(bytes, at);
+    if (prefix === undefined || prefix.length <= MAX_MESSAGE_BYTES) return prefix;
+    throw new TriggerError(
+      'INPUT_REFUSED',
+      `${path}: ${placeOf(number, offset)}: expected a length of at most ${MAX_MESSAGE_BYTES} bytes, ` +
+        `received ${prefix.length === Infinity ? 'a longer one' : prefix.length}`,
+    );
+  };
   try {
     for await (const chunk of chunks) {
-      parts.push(chunk);
-      held += chunk.length;
-      if (held < needed) continue;
-      const block = parts.length === 1 ? chunk : Buffer.concat(parts, held);
+      const block = chunk instanceof Block ? chunk : new Block(chunk);
+      const { bytes } = block;
       let at = 0;
-      for (;;) {
-        const prefix = readLength(block, at);
-        if (prefix === undefined) {
-          needed = block.length - at + 1;
-          break;
-        }
-        if (prefix.length > MAX_MESSAGE_BYTES) {
-          throw new TriggerError(
-            'INPUT_REFUSED',
-            `${path}: ${placeOf(number, offset)}: expected a length of at most ${MAX_MESSAGE_BYTES} bytes, ` +
-              `received ${prefix.length === Infinity ? 'a longer one' : prefix.length}`,
-          );
-        }
-        const end = prefix.start + prefix.length;
-        if (end > block.length) {
+      while (held > 0 && at < bytes.length) {
+        begun = enlarged(begun, held, needed, pool);
+        const more = Math.min(needed - held, bytes.length - at);
+        begun.bytes.set(bytes.subarray(at, at + more), held);
+        held += more;
+        at += more;
+        if (held < needed) break;
+        const prefix = lengthAt(begun.bytes.subarray(0, held), 0);
+        needed = prefix === undefined ? held + 1 : prefix.start + prefix.length;
+        if (prefix === undefined || held < needed) continue;
+        yield messageIn(begun, prefix.start, needed, offset);
+        begun.release();
+        begun = undefined;
+        offset += needed;
+        number++;
+        held = 0;
+        needed = 1;
+      }
+      while (at < bytes.length) {
+        const prefix = lengthAt(bytes, at);
+        const end = prefix === undefined ? bytes.length + 1 : prefix.start + prefix.length;
+        if (prefix === undefined || end > bytes.length) {
           needed = end - at;
+          held = bytes.length - at;
+          begun = pool.take(needed);
+          begun.bytes.set(bytes.subarray(at));
           break;
         }
-        yield { offset, bytes: block.subarray(prefix.start, end) };
+        yield messageIn(block, prefix.start, end, offset);
         offset += end - at;
         at = end;
         number++;
       }
-      held = block.length - at;
-      parts = held === 0 ? [] : [block.subarray(at)];
-      if (held === 0) needed = 1;
+      block.release();
     }
   } catch (fault) {
     if (fault instanceof TriggerError) throw fault;
@@ -103,6 +124,26 @@ export async function* readDelimited(
       `${path}: ${placeOf(number, offset)}: expected ${needed} bytes with its length, received ${held} before the end of the file`,
     );
   }
+}
+
+function messageIn(block: Block, start: number, end: number, offset: number): DelimitedMessage {
+  block.hold();
+  return {
+    offset,
+    bytes: block.bytes.subarray(start, end),
+    release: () => {
+      block.release();
+    },
+  };
+}
+
+/** A block for at least `needed` bytes with the `held` ones of another. */
+function enlarged(block: Block | undefined, held: number, needed: number, pool: BlockPool): Block {
+  if (block !== undefined && block.bytes.length >= needed) return block;
+  const larger = pool.take(needed);
+  if (block !== undefined) larger.bytes.set(block.bytes.subarray(0, held));
+  block?.release();
+  return larger;
 }
 
 function placeOf(message: number, offset: number): string {

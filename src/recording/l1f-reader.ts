@@ -5,9 +5,10 @@ import { open, type FileHandle } from 'node:fs/promises';
 
 import { messageOf, TriggerError } from '../errors.js';
 import { l1trigger } from '../event/generated/l1_event.js';
+import { BlockPool, type Block } from './block-pool.js';
 import { readDelimited, type DelimitedMessage } from './delimited.js';
 import type { RecordedFrame, RecordingHeader, RecordingReader } from './recording.js';
-import { decompressFile, readAt } from './zstd.js';
+import { decompressFile } from './zstd.js';
 
 const Wire = l1trigger.v1;
 
@@ -69,7 +70,9 @@ export class L1fReader implements RecordingReader {
 
   async *frames(): AsyncGenerator<RecordedFrame, undefined> {
     let number = 0;
-    for await (const { bytes } of this.#input.messages) yield { number: number++, bytes, sourceGroups: undefined };
+    for await (const { bytes, release } of this.#input.messages) {
+      yield { number: number++, bytes, sourceGroups: undefined, release };
+    }
   }
 
   async close(): Promise<void> {
@@ -83,19 +86,22 @@ class FileInput {
   position = 0;
   readonly messages: AsyncGenerator<DelimitedMessage>;
   readonly #file: FileHandle;
+  readonly #pool = new BlockPool(READ_BYTES);
 
   constructor(file: FileHandle, path: string, format: 'l1f' | 'l1f.zst') {
     this.#file = file;
     const blocks = format === 'l1f' ? this.#blocks() : decompressFile(file, (position) => (this.position = position));
-    this.messages = readDelimited(oneAhead(blocks), path);
+    this.messages = readDelimited(oneAhead<Uint8Array | Block>(blocks), path, this.#pool);
   }
 
-  async *#blocks(): AsyncGenerator<Uint8Array> {
+  async *#blocks(): AsyncGenerator<Uint8Array | Block> {
     for (;;) {
-      const block = await readAt(this.#file, this.position, READ_BYTES);
-      if (block.length === 0) return;
-      this.position += block.length;
-      yield block;
+      const block = this.#pool.take();
+      const { bytesRead } = await this.#file.read(block.bytes, 0, READ_BYTES, this.position);
+      if (bytesRead === 0) return;
+      this.position += bytesRead;
+      // Only at the end of the file, so that its memory need not come back.
+      yield bytesRead === READ_BYTES ? block : block.bytes.subarray(0, bytesRead);
     }
   }
 }

@@ -16,13 +16,18 @@ export interface RecordingHeader {
 export interface RecordedFrame {
   /** Number of the frame in the recording, from 0. */
   readonly number: number;
-  /** The serialised L1Frame; not validated, and valid until it is let go of (never overwritten). */
+  /** The serialised L1Frame; not validated, and unwritten until {@link release} is called. */
   readonly bytes: Uint8Array;
   /**
    * The generated parton event of each event, where the recording knows it (HDF5 `source_group`): events that
    * share one are not independent.
    */
   readonly sourceGroups: Float64Array | undefined;
+  /**
+   * Nobody looks at {@link bytes} any more: the reader may use the memory again. Optional: once at most, or never by
+   * whoever keeps the bytes. Undefined where the memory is not reused.
+   */
+  readonly release?: () => void;
 }
 
 export interface RecordingReader {

@@ -241,7 +241,7 @@ class StreamedFrame {
 const streamDecoder = new ZSTDDecoder();
 
 /** Up to `length` bytes at a position; fewer at the end of the file alone. Always a fresh buffer. */
-export async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
+async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(length);
   let filled = 0;
   while (filled < length) {

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 
+import type { SourcePosition } from '../event/accepted-event.js';
 import { unixMs } from '../telemetry/clock.js';
 import type { RecordedFrame, RecordingReader } from '../recording/recording.js';
 import type { Intake, Source, SourceRecord } from './source.js';
@@ -38,22 +39,39 @@ export class RecordingSource implements Source {
     }
   }
 
-  #record({ number, bytes, sourceGroups }: RecordedFrame): SourceRecord {
-    return {
-      position: { source: this.#sourceName, partition: 0, offset: BigInt(number) },
-      bytes,
-      availableUnixMs: unixMs(),
-      sourceGroups,
-    };
+  #record(frame: RecordedFrame): SourceRecord {
+    return new RecordingRecord(frame, this.#sourceName);
   }
 
-  /** Nothing to acknowledge: a recording that is read again is read from its beginning. */
-  finished(): void {
-    // see above
+  /**
+   * The reader may use the frame's memory again. There is nothing to acknowledge: a recording that is read again is
+   * read from its beginning.
+   */
+  finished(record: SourceRecord): void {
+    if (record instanceof RecordingRecord) record.frame.release?.();
   }
 
   async close(): Promise<void> {
     await this.#reader.close();
+  }
+}
+
+class RecordingRecord implements SourceRecord {
+  readonly position: SourcePosition;
+  readonly availableUnixMs = unixMs();
+  readonly frame: RecordedFrame;
+
+  constructor(frame: RecordedFrame, source: string) {
+    this.frame = frame;
+    this.position = { source, partition: 0, offset: BigInt(frame.number) };
+  }
+
+  get bytes(): Uint8Array {
+    return this.frame.bytes;
+  }
+
+  get sourceGroups(): Float64Array | undefined {
+    return this.frame.sourceGroups;
   }
 }
 

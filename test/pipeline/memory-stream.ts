@@ -68,8 +68,9 @@ export class MemorySink implements Sink {
 
   async write(delivery: Delivery): Promise<void> {
     await this.#onWrite(delivery);
-    this.accepted.push(...delivery.accepted);
-    this.deadLetters.push(...delivery.deadLetters);
+    // The memory belongs to the source again once this has settled.
+    this.accepted.push(...delivery.accepted.map((event) => ({ ...event, objects: event.objects.slice() })));
+    this.deadLetters.push(...delivery.deadLetters.map((letter) => ({ ...letter, bytes: letter.bytes.slice() })));
   }
 
   close(): Promise<void> {

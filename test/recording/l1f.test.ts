@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 
 import { encodeFrame } from '#nae/event/frame.js';
 import { createRecording, openRecording } from '#nae/recording/open.js';
+import { BlockPool, type Block } from '#nae/recording/block-pool.js';
 import { readDelimited } from '#nae/recording/delimited.js';
 
 import { frame } from '../event/arbitrary-events.js';
@@ -193,6 +194,43 @@ describe('message framing', () => {
         },
       ),
     );
+  });
+
+  it('never overwrites a message that is not released, and reuses the memory of those that are', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.uint8Array({ maxLength: 100 }), fc.boolean()), { maxLength: 40 }),
+        async (messages) => {
+          const stream = Buffer.concat(messages.flatMap(([message]) => [Uint8Array.of(message.length), message]));
+          const pool = new BlockPool(64);
+          async function* blocks(): AsyncGenerator<Block | Uint8Array> {
+            for (let at = 0; at < stream.length; at += 64) {
+              const block = pool.take();
+              const part = stream.subarray(at, at + 64);
+              block.bytes.set(part);
+              yield await Promise.resolve(part.length === 64 ? block : block.bytes.subarray(0, part.length));
+            }
+          }
+          const kept: { bytes: Uint8Array; expected: Uint8Array }[] = [];
+          let number = 0;
+          for await (const { bytes, release } of readDelimited(blocks(), 'stream', pool)) {
+            const [expected, keep] = messages[number++]!;
+            expect(new Uint8Array(bytes)).toEqual(expected);
+            if (keep) kept.push({ bytes, expected });
+            else release();
+          }
+          expect(number).toBe(messages.length);
+          for (const { bytes, expected } of kept) expect(new Uint8Array(bytes)).toEqual(expected);
+        },
+      ),
+    );
+    const pool = new BlockPool(64);
+    const first = pool.take();
+    const { bytes } = first;
+    first.hold().release();
+    expect(pool.take().bytes).not.toBe(bytes);
+    first.release();
+    expect(pool.take().bytes).toBe(bytes);
   });
 });
 
