@@ -40,6 +40,10 @@ export function connectionOf(settings: KafkaSettings): KafkaConnection {
     );
   }
   for (const broker of brokers) {
+    if (broker.includes('@')) {
+      // Not repeated in the message: before the @ there is usually a password.
+      throw new TriggerError('USAGE', '--brokers: expected HOST:PORT without user and password, see --sasl-mechanism');
+    }
     if (!/^\[?[\w.:-]+\]?:\d{1,5}$/.test(broker)) {
       throw new TriggerError('USAGE', `--brokers: expected HOST:PORT, received ${JSON.stringify(broker)}`);
     }

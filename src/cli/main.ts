@@ -11,6 +11,7 @@ import { loadSettings } from '../config/load.js';
 import { flagName, OPTIONS, type OptionName, type Settings } from '../config/options.js';
 import { messageOf, TriggerError } from '../errors.js';
 import { createLogger } from '../telemetry/logger.js';
+import { redacted } from '../telemetry/redaction.js';
 import { PACKAGE_ROOT } from './models.js';
 import type { Verb } from './verb.js';
 import { calibrateVerb } from './verbs/calibrate.js';
@@ -77,11 +78,11 @@ async function runVerbWith(
   } catch (error) {
     if (!(error instanceof TriggerError)) {
       process.stderr.write(
-        `nae-trigger ${verb.name}: ${error instanceof Error ? (error.stack ?? '') : String(error)}\n`,
+        redacted(`nae-trigger ${verb.name}: ${error instanceof Error ? (error.stack ?? '') : String(error)}\n`),
       );
       return 1;
     }
-    process.stderr.write(`nae-trigger ${verb.name}: ${messageOf(error)}\n`);
+    process.stderr.write(redacted(`nae-trigger ${verb.name}: ${messageOf(error)}\n`));
     return signalled === undefined ? error.exitCode : SIGNAL_EXIT_CODES[signalled];
   } finally {
     for (const signal of Object.keys(SIGNAL_EXIT_CODES)) process.off(signal, onSignal);

@@ -33,7 +33,7 @@ export type EndpointSettings = Settings<
 
 type SinkSettings = EndpointSettings & Settings<'overwrite' | 'maxFrameBytes'>;
 
-type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort'>;
+type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort' | 'httpHost'>;
 
 /** A source, and how far it is where that can be told. */
 export interface OpenSource {
@@ -154,7 +154,7 @@ export async function runStream(
   let progress: Progress = { stop: () => undefined };
   let failure: { error: unknown } | undefined;
   try {
-    const pages = await serveTelemetry(registry, settings.httpPort);
+    const pages = await serveTelemetry(registry, settings.httpPort, settings.httpHost);
     closing.unshift(() => pages.close());
     context.log.info({ metrics: `${pages.url}/metrics`, source: source.name, sink: sink.name }, 'stream up');
     hooks.onStart?.(pipeline);

@@ -153,7 +153,12 @@ export const OPTIONS = {
   httpPort: option({
     schema: z.coerce.number().int().min(0).max(65535).default(0),
     value: 'PORT',
-    help: 'loopback port of /metrics and /healthz; 0 picks a free one',
+    help: 'port of /metrics and /healthz; 0 picks a free one',
+  }),
+  httpHost: option({
+    schema: text.default('127.0.0.1'),
+    value: 'ADDRESS',
+    help: 'address that /metrics and /healthz are served at; anything but loopback lets others read them',
   }),
   skipFaulty: option({
     schema: flag.default(false),

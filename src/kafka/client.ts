@@ -48,10 +48,20 @@ function forwardLog(log: Logger, { namespace, level, log: entry }: LogEntry): vo
   const routine = level >= logLevel.INFO || namespace === 'Connection' || namespace === 'Cluster';
   const { message, ...details } = entry;
   log[routine ? 'debug' : 'warn'](
-    { kafka: namespace, ...details, timestamp: undefined, logger: undefined, stack: undefined },
+    // Raw requests and responses, which the environment can make kafkajs log, hold credentials.
+    { kafka: namespace, ...details, ...WITHHELD },
     message,
   );
 }
+
+const WITHHELD = {
+  timestamp: undefined,
+  logger: undefined,
+  stack: undefined,
+  buffer: undefined,
+  payload: undefined,
+  payloadBuffer: undefined,
+} as const;
 
 /**
  * Connect an admin client.
@@ -60,7 +70,8 @@ function forwardLog(log: Logger, { namespace, level, log: entry }: LogEntry): vo
  */
 export async function connectAdmin(kafka: Kafka, connection: KafkaConnection): Promise<Admin> {
   const admin = kafka.admin();
-  const attempt = admin.connect();
+  // A connection alone does not show whether the listener takes this client: one request does.
+  const attempt = admin.connect().then(() => admin.describeCluster());
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
@@ -72,10 +83,37 @@ export async function connectAdmin(kafka: Kafka, connection: KafkaConnection): P
     return admin;
   } catch (error) {
     attempt.catch(() => undefined).finally(() => void admin.disconnect().catch(() => undefined));
-    throw brokerError(`cannot reach Kafka at ${connection.brokers.join(', ')}`, error, true);
+    const advice = securityAdvice(error, connection);
+    throw new TriggerError(
+      'BROKER_FAILED',
+      `cannot reach Kafka at ${connection.brokers.join(', ')}: ${messageOf(error)}${advice === undefined ? '' : `: ${advice}`}`,
+      { cause: error, retryable: advice === undefined },
+    );
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** What to look at where an error is that of a client and a listener with different security; undefined for others. */
+function securityAdvice(error: unknown, { tls, sasl }: KafkaConnection): string | undefined {
+  const message = messageOf(error);
+  if (/certificate/i.test(message)) {
+    return 'the certificate of the broker is not that of a trusted authority for this host (--tls-ca)';
+  }
+  if (/before secure TLS connection|wrong version number|packet length too long/i.test(message)) {
+    return 'the listener does not seem to speak TLS (--tls)';
+  }
+  if (/current SASL state/i.test(message)) return 'the listener does not expect SASL (--sasl-mechanism)';
+  if (/^SASL .* failed/.test(message))
+    return 'user, password or mechanism are refused (KAFKA_USERNAME, KAFKA_PASSWORD)';
+  if (message === 'Closed connection') {
+    const unused = [
+      ...(tls === undefined ? ['TLS (--tls)'] : []),
+      ...(sasl === undefined ? ['SASL (--sasl-mechanism)'] : []),
+    ];
+    if (unused.length > 0) return `the broker hangs up: does the listener expect ${unused.join(' or ')}?`;
+  }
+  return undefined;
 }
 
 /** A kafkajs error as one of ours. */

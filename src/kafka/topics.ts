@@ -1,5 +1,5 @@
 /** Topics that a client needs: looked up, and created where that is wanted. */
-import type { Admin } from 'kafkajs';
+import { KafkaJSAggregateError, type Admin } from 'kafkajs';
 
 import { TriggerError } from '../errors.js';
 import { brokerError } from './client.js';
@@ -49,12 +49,18 @@ export async function createMissingTopics(admin: Admin, wanted: readonly TopicWa
         })),
     });
   } catch (error) {
-    throw brokerError(`cannot create ${names.join(', ')}`, error);
+    // kafkajs collects what became of each topic, and says only that there were errors.
+    const [first] = error instanceof KafkaJSAggregateError ? error.errors : [];
+    throw brokerError(`cannot create ${names.join(', ')}`, first ?? error);
   }
 }
 
 /** @throws TriggerError BROKER_FAILED naming those of the topics that do not exist. */
 export async function requireTopics(admin: Admin, topics: readonly string[], why: string): Promise<void> {
   const missing = await missingTopics(admin, topics);
-  if (missing.length > 0) throw new TriggerError('BROKER_FAILED', `no such topic: ${missing.join(', ')} (${why})`);
+  if (missing.length > 0)
+    throw new TriggerError(
+      'BROKER_FAILED',
+      `no such topic, or none that this user may see: ${missing.join(', ')} (${why})`,
+    );
 }

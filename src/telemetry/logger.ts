@@ -1,6 +1,8 @@
 import { pino, destination, type Logger } from 'pino';
 import { PinoPretty } from 'pino-pretty';
 
+import { redacted } from './redaction.js';
+
 export type { Logger };
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
@@ -8,7 +10,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Logs go to stderr: readable lines on a terminal, JSON lines elsewhere. ERROR means that data is at risk. */
 export function createLogger(level: LogLevel): Logger {
-  const options = { level, base: null };
+  const options = { level, base: null, hooks: { streamWrite: redacted } };
   if (process.stderr.isTTY) {
     return pino(
       options,

@@ -59,6 +59,7 @@ const OPTION_NAMES = [
   'frameEvents',
   'inputRateHz',
   'httpPort',
+  'httpHost',
   ...SCORING_OPTIONS,
   ...COMMON_OPTIONS,
 ] as const;

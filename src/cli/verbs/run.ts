@@ -35,6 +35,7 @@ export const runVerb = defineVerb({
     'overwrite',
     'inputRateHz',
     'httpPort',
+    'httpHost',
     'scores',
     ...SCORING_OPTIONS,
     ...COMMON_OPTIONS,
