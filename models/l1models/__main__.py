@@ -11,6 +11,11 @@ from l1models.errors import InputRefused
 # verb: (module, what it does). Modules load on use: `generate` must not pay for importing the trainer.
 VERBS = {
     "generate": ("l1models.generate.verb", "simulate collisions into an HDF5 file of the ADC2021 layout"),
+    "validate": (
+        "l1models.validate.verb",
+        "compare recordings with known physics, and with one another for shared events",
+    ),
+    "vary": ("l1models.vary.verb", "the same events under a changed detector response, process mix or selection"),
     "train": ("l1models.train.verb", "train a model on a background recording and write its bundle"),
     "export": ("l1models.export.verb", "write the bundle of a finished training run again"),
     "report": ("l1models.report.verb", "AUC and signal efficiencies of bundles, as table and plots"),

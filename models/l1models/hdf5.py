@@ -125,6 +125,28 @@ def read(path: Path, start: int = 0, stop: int | None = None) -> Events:
     )
 
 
+def recordings(path: Path, size: int = BLOCK_EVENTS) -> Iterator[Recording]:
+    """The file in order, ``size`` events at a time, in the physical units it holds: nothing is rounded or checked."""
+    described = contents(path)
+    with _open(path) as file:
+        for first in range(0, described.events, size):
+            rows = slice(first, min(first + size, described.events))
+            count = rows.stop - rows.start
+            yield Recording(
+                file["Particles"][rows],
+                file["process"][rows] if "process" in file else np.zeros(count, dtype=np.int16),
+                file["source_group"][rows] if "source_group" in file else np.arange(rows.start, rows.stop),
+                described.process_names,
+                described.background,
+            )
+
+
+def attributes(path: Path) -> dict[str, str]:
+    """The root attributes of a recording, as text."""
+    with _open(path) as file:
+        return {name: v.decode() if isinstance(v, bytes) else str(v) for name, v in file.attrs.items()}
+
+
 def _check_classes(particles: NDArray[np.floating], codes: NDArray[np.int16]) -> None:
     # An object whose class is not its slot's means that the file orders its objects in another way.
     stated = particles[..., 3]

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from l1models.errors import InputRefused
 from l1models.export import card, parity
@@ -44,17 +45,29 @@ def write_bundle(run: TrainingRun, folder: Path) -> dict[str, Any]:
         "parity": {"file": PARITY, "tolerance": parity.tolerances()},
         "training": {"settings": run.settings, **run.provenance},
     }
+    codes = parity.inputs(run.background)
+    write_files(folder, manifest, onnx_bytes, codes, scores(model, run.params, codes))
+    return manifest
+
+
+def write_files(
+    folder: Path,
+    manifest: dict[str, Any],
+    onnx_bytes: bytes,
+    codes: NDArray[np.int16],
+    expected: NDArray[np.float32],
+) -> None:
+    """Write the files of a bundle; ``expected`` are the scores (n,) of the parity inputs ``codes`` (n, 57)."""
+    digest = manifest["sha256"]
     folder.mkdir(parents=True, exist_ok=True)
     if belongs_to(folder / CALIBRATION) not in (None, digest):
         (folder / CALIBRATION).unlink()
-    codes = parity.inputs(run.background)
     if len(codes) < 256:
         raise InputRefused(f"{folder}: a parity set has at least 256 inputs, received {len(codes)}")
     (folder / MODEL).write_bytes(onnx_bytes)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    (folder / PARITY).write_text(parity.to_json(codes, scores(model, run.params, codes)))
+    (folder / PARITY).write_text(parity.to_json(codes, expected))
     (folder / CARD).write_text(card.render(manifest, card.performance(folder / CARD, digest)))
-    return manifest
 
 
 def belongs_to(calibration: Path) -> str | None:

@@ -30,16 +30,16 @@ def render(manifest: dict[str, Any], measured: str | None) -> str:
     name = manifest["name"]
     return f"""# {name} {manifest["version"]}
 
-{_kind(training)} on the 57 numbers of one L1 event: {" - ".join(map(str, manifest["architecture"]["widths"]))},
-latent space on the unit sphere, {manifest["parameters"]} parameters, {manifest["flop_per_event"]} FLOP per event
-(twice the multiply-adds of the graph's matrix products). Input layout `{manifest["input_layout"]}`.
+{_kind(manifest)} on the 57 numbers of one L1 event: {manifest["parameters"]} parameters,
+{manifest["flop_per_event"]} FLOP per event (twice the multiply-adds of the graph's matrix products).
+Input layout `{manifest["input_layout"]}`.
 Score: {manifest["score"]}.
 
 ## Trained on
 
 {dataset["training_events"]} background events of `{dataset["file"]}` (sha256 `{dataset["sha256"]}`):
-{", ".join(dataset["background_processes"])}. {dataset["validation_events"]} more served to watch the training. No
-signal event was used. Simulation only: thresholds and efficiencies do not carry over to a detector without a new
+{", ".join(dataset["background_processes"])}. {dataset["validation_events"]} more served to watch the training.
+{_signal_use(training)} Simulation only: thresholds and efficiencies do not carry over to a detector without a new
 calibration, and a new training is advised.
 
 | phase | steps | seconds | ran |
@@ -63,6 +63,19 @@ The same file, seed, threads, versions and processor type give the same bytes. T
 """
 
 
-def _kind(training: dict[str, Any]) -> str:
-    normalized = any(phase["objective"] == "normalization" for phase in training["phases"])
-    return "Normalized autoencoder (arXiv:2105.05735)" if normalized else "Autoencoder"
+def _kind(manifest: dict[str, Any]) -> str:
+    architecture = manifest["architecture"]
+    if "description" in architecture:
+        return str(architecture["description"])
+    normalized = any(phase["objective"] == "normalization" for phase in manifest["training"]["phases"])
+    kind = "Normalized autoencoder (arXiv:2105.05735)" if normalized else "Autoencoder"
+    return f"{kind}, {' - '.join(map(str, architecture['widths']))}, latent space on the unit sphere,"
+
+
+def _signal_use(training: dict[str, Any]) -> str:
+    signal = training.get("signal")
+    if not signal:
+        return "No signal event was used."
+    return (
+        f"Supervised: {signal['events']} events of {signal['process']} ({signal['file']}) were used, the even groups."
+    )

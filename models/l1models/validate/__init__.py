@@ -1,0 +1,1 @@
+"""Recordings against known physics: distributions, expectations, shared events."""

@@ -1,0 +1,1 @@
+"""Changed copies of a recording: the same events under another detector response or mixture."""
