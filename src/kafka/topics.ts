@@ -1,5 +1,5 @@
 /** Topics that a client needs: looked up, and created where that is wanted. */
-import { KafkaJSAggregateError, type Admin } from 'kafkajs';
+import type { Admin, KafkaJSAggregateError } from 'kafkajs';
 
 import { TriggerError } from '../errors.js';
 import { brokerError } from './client.js';
@@ -50,7 +50,7 @@ export async function createMissingTopics(admin: Admin, wanted: readonly TopicWa
     });
   } catch (error) {
     // kafkajs collects what became of each topic, and says only that there were errors.
-    const [first] = error instanceof KafkaJSAggregateError ? error.errors : [];
+    const [first] = (error as Partial<KafkaJSAggregateError>).errors ?? [];
     throw brokerError(`cannot create ${names.join(', ')}`, first ?? error);
   }
 }
