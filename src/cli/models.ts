@@ -14,6 +14,7 @@ import { checkParity } from '../model/parity.js';
 import type { Device } from '../model/session.js';
 import type { Path } from '../score/menu.js';
 import { ScorePool } from '../score/score-pool.js';
+import type { Happenings } from '../telemetry/happenings.js';
 import type { Logger } from '../telemetry/logger.js';
 
 /** The package's own folder: the checkout. */
@@ -22,7 +23,9 @@ const SHIPPED_BUNDLES = join(PACKAGE_ROOT, 'models', 'bundles');
 const DEFAULT_MODEL = 'nae-events-m';
 const DEFAULT_TARGET_RATE = 1e-5;
 
-export type ScoringSettings = Settings<'workers' | 'device' | 'quantise' | 'batchEvents' | 'inferenceRows'>;
+export type ScoringSettings = Settings<
+  'workers' | 'maxWorkerReplacements' | 'device' | 'quantise' | 'batchEvents' | 'inferenceRows'
+>;
 type CutSettings = Settings<'model' | 'targetRate' | 'threshold'>;
 
 /** The folder of a bundle that is given by its folder, or by the name of a shipped one; undefined where there is none. */
@@ -76,10 +79,18 @@ export async function openForScoring(model: string): Promise<Path> {
 }
 
 /** Choose the device, check every bundle's parity set on it, and start the workers. */
-export async function openPool(paths: readonly Path[], settings: ScoringSettings, log: Logger): Promise<ScorePool> {
-  const device = await chooseDevice(paths, settings.device, log);
+export async function openPool(
+  paths: readonly Path[],
+  settings: ScoringSettings,
+  happenings: Happenings,
+  generation = 1,
+): Promise<ScorePool> {
+  const device = await chooseDevice(paths, settings.device, happenings.log);
   return ScorePool.start({
     paths,
+    generation,
+    happenings,
+    maxReplacements: settings.maxWorkerReplacements,
     device,
     workers: settings.workers ?? availableParallelism(),
     quantisation: settings.quantise,

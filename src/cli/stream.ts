@@ -81,11 +81,11 @@ export async function openPoolAndSink(
   endpoint: string,
   settings: ScoringSettings & SinkSettings,
   header: RecordingHeader,
-  context: Context,
+  happenings: Happenings,
 ): Promise<{ pool: ScorePool; sink: Sink }> {
-  const pool = await openPool(paths, settings, context.log);
+  const pool = await openPool(paths, settings, happenings);
   try {
-    return { pool, sink: await openSink(endpoint, settings, header, context) };
+    return { pool, sink: await openSink(endpoint, settings, header, happenings) };
   } catch (error) {
     await pool.close();
     throw error;
@@ -96,7 +96,7 @@ async function openSink(
   endpoint: string,
   settings: SinkSettings,
   header: RecordingHeader,
-  context: Context,
+  happenings: Happenings,
 ): Promise<Sink> {
   const topic = topicOf(endpoint);
   if (topic === undefined) return RecordingSink.create(endpoint, { header, overwrite: settings.overwrite });
@@ -104,7 +104,7 @@ async function openSink(
     connection: connectionOf(settings),
     topic,
     deadLetterTopic: settings.deadLetter,
-    log: context.log,
+    log: happenings.log,
     createWithPartitions: settings.partitions,
     maxFrameBytes: settings.maxFrameBytes,
   });

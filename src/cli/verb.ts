@@ -32,6 +32,7 @@ export const KAFKA_OPTIONS = ['brokers', 'tls', 'tlsCa', 'saslMechanism'] as con
 /** Options of every verb that scores. */
 export const SCORING_OPTIONS = [
   'workers',
+  'maxWorkerReplacements',
   'device',
   'quantise',
   'batchEvents',

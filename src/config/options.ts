@@ -111,6 +111,11 @@ export const OPTIONS = {
     help: 'SASL mechanism; user and password come from KAFKA_USERNAME and KAFKA_PASSWORD',
   }),
   workers: option({ schema: count.max(256).optional(), value: 'N', help: 'scoring workers (default: one per core)' }),
+  maxWorkerReplacements: option({
+    schema: z.coerce.number().int().nonnegative().default(10),
+    value: 'N',
+    help: 'replacements of failed scoring workers within 10 minutes before the process gives up',
+  }),
   device: option({
     schema: z
       .string()

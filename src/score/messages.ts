@@ -94,9 +94,6 @@ export function slotCapacity(geometry: SlotGeometry, encoding: Encoding): number
   return Math.floor((geometry.capacity * HW32_BYTES) / bytesPerEvent(encoding));
 }
 
-/** Places in the shared array in which the workers count themselves once they have tried to load their models. */
-export const LoadState = { done: 0, failed: 1, length: 2 } as const;
-
 /** What a worker loads once, when it starts. */
 export interface WorkerSetup {
   readonly geometry: SlotGeometry;
@@ -104,8 +101,6 @@ export interface WorkerSetup {
   readonly models: readonly { readonly bytes: Uint8Array; readonly layout: InputLayout; readonly threshold: number }[];
   readonly quantisation: Quantisation;
   readonly device: Device;
-  /** Int32 over shared memory, see {@link LoadState}. */
-  readonly loading: Int32Array;
   /** Rows of every inference call: short batches are padded to it, so that an event's bits never depend on them. */
   readonly rows: number;
 }

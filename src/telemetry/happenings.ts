@@ -86,6 +86,23 @@ export class Happenings {
     this.metrics.pathAccepted.inc({ path });
   }
 
+  /** @param pauseMs - until a replacement starts; undefined where there is none any more */
+  workerFailed(kind: 'threw' | 'died' | 'load', reason: string, pauseMs: number | undefined): void {
+    this.metrics.workerFailures.inc({ reason: kind });
+    if (pauseMs === undefined) this.log.error({ kind, reason }, 'scoring worker failed; too many, giving up');
+    else this.log.warn({ kind, reason, pauseMs }, 'scoring worker failed; its batches go to others, a new one starts');
+  }
+
+  workerReplaced(): void {
+    this.metrics.workersReplaced.inc();
+    this.log.info('scoring worker replaced');
+  }
+
+  batchRetried(attempts: number): void {
+    this.metrics.batchesRetried.inc();
+    this.log.warn({ attempts }, 'batch is scored again by another worker');
+  }
+
   delivered(writeMs: number): void {
     this.metrics.stageSeconds.observe({ stage: 'write' }, writeMs / 1000);
   }

@@ -62,6 +62,18 @@ export class Metrics {
   });
   readonly rebalances = this.#counter('trigger_consumer_rebalances_total', 'Partition assignments received');
 
+  readonly workerFailures = new Counter({
+    name: 'trigger_worker_failures_total',
+    help: 'Scoring workers taken out of use: threw on a batch, died, or could not load the models',
+    labelNames: ['reason'] as const,
+    registers: [this.registry],
+  });
+  readonly workersReplaced = this.#counter('trigger_workers_replaced_total', 'Scoring workers started for failed ones');
+  readonly batchesRetried = this.#counter(
+    'trigger_batches_retried_total',
+    'Batches scored again after a worker failed',
+  );
+
   constructor(options: { processMetrics?: boolean } = {}) {
     if (options.processMetrics === true) collectDefaultMetrics({ register: this.registry });
   }

@@ -9,6 +9,7 @@ import { calibrationPath, type CalibrationFile } from '../../model/bundle.js';
 import { openForScoring, openPool } from '../models.js';
 import { grouped, report, table } from '../result.js';
 import { backgroundOf, scoreRecording, sha256OfFile } from '../score-recording.js';
+import { createHappenings } from '../stream.js';
 import { COMMON_OPTIONS, defineVerb, SCORING_OPTIONS } from '../verb.js';
 
 export const calibrateVerb = defineVerb({
@@ -18,7 +19,7 @@ export const calibrateVerb = defineVerb({
   options: [...COMMON_OPTIONS, ...SCORING_OPTIONS, 'oneModel', 'background', 'targetRates'],
   async run(settings, _positional, context) {
     const path = await openForScoring(settings.oneModel);
-    const pool = await openPool([path], settings, context.log);
+    const pool = await openPool([path], settings, createHappenings(context));
     const { bundle } = path;
     try {
       const scored = await scoreRecording(settings.background, pool, settings, context);

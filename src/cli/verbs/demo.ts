@@ -114,7 +114,7 @@ async function withBroker(settings: DemoSettings, recording: string, context: Co
       `kafka:${ACCEPTED_TOPIC}`,
       { ...settings, ...endpoints, overwrite: false },
       { labelNames: truth.names, provenance: new Map() },
-      context,
+      happenings,
     );
     let replaying: Promise<void> = Promise.resolve();
     const onStart = (pipeline: Pipeline): void => {
@@ -181,7 +181,7 @@ async function withoutBroker(settings: DemoSettings, recording: string, context:
     output,
     { ...settings, group: '', overwrite: false },
     { labelNames: input.labelNames, provenance: new Map([['source', recording]]) },
-    context,
+    happenings,
   );
   const pipeline = await runStream({ ...input, sink, pool, happenings }, settings, context);
   const summary = pipeline.totals.summary();

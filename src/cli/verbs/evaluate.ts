@@ -7,6 +7,7 @@ import { BACKGROUND_EFFICIENCIES, evaluate, type Evaluation } from '../../evalua
 import { openForScoring, openPool } from '../models.js';
 import { grouped, report, table } from '../result.js';
 import { backgroundOf, scoreRecording, type ScoredRecording } from '../score-recording.js';
+import { createHappenings } from '../stream.js';
 import { COMMON_OPTIONS, defineVerb, SCORING_OPTIONS } from '../verb.js';
 
 export const evaluateVerb = defineVerb({
@@ -16,7 +17,7 @@ export const evaluateVerb = defineVerb({
   options: [...COMMON_OPTIONS, ...SCORING_OPTIONS, 'oneModel', 'background', 'signal'],
   async run(settings, _positional, context) {
     const path = await openForScoring(settings.oneModel);
-    const pool = await openPool([path], settings, context.log);
+    const pool = await openPool([path], settings, createHappenings(context));
     try {
       const background = await scoreRecording(settings.background, pool, settings, context);
       const signals = labelledSignals(background);

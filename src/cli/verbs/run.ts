@@ -56,7 +56,7 @@ export const runVerb = defineVerb({
       ]),
     ]);
     const header = { labelNames: input.labelNames, provenance };
-    const { pool, sink } = await openPoolAndSink(paths, settings.sink, settings, header, context);
+    const { pool, sink } = await openPoolAndSink(paths, settings.sink, settings, header, happenings);
     const scores = settings.scores === undefined ? undefined : new ScoresFile(settings.scores);
     const pipeline = await runStream({ ...input, sink, pool, happenings }, settings, context, {
       ...(scores === undefined ? {} : { onScores: scores.add.bind(scores) }),

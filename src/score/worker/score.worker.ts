@@ -18,7 +18,6 @@ import { WordUnpacker } from '../../event/word-unpacker.js';
 import { ModelSession } from '../../model/session.js';
 import {
   HISTOGRAM_BINS,
-  LoadState,
   slotViews,
   type ScoreResult,
   type ScoreTask,
@@ -146,17 +145,13 @@ class ScoreWorker {
 type Handler = (task: ScoreTask) => Promise<ScoreResult>;
 
 async function load(setup: WorkerSetup): Promise<Handler> {
-  let handler: Handler;
   try {
     const worker = await ScoreWorker.create(setup);
-    handler = (task) => worker.score(task);
+    return (task) => worker.score(task);
   } catch (error) {
-    // Kept for whoever asks: thrown here it would end the worker, and Piscina would start another for ever.
-    handler = () => Promise.reject(error instanceof Error ? error : new Error(String(error)));
-    Atomics.add(setup.loading, LoadState.failed, 1);
+    // Kept for the pool's first task, which asks whether the models are loaded.
+    return () => Promise.reject(error instanceof Error ? error : new Error(String(error)));
   }
-  Atomics.add(setup.loading, LoadState.done, 1);
-  return handler;
 }
 
 /** Piscina waits for this promise before it hands the first task to the worker. */
