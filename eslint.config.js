@@ -21,6 +21,10 @@ const mayImport = {
   pipeline: [...foundations, 'source', 'score', 'decide', 'sink'],
   calibrate: [...foundations, 'decide'],
   evaluate: [...foundations, 'decide'],
+  benchmark: [
+    ...foundations,
+    ...['config', 'source', 'sink', 'score', 'pipeline', 'recording', 'kafka', 'replay', 'broker'],
+  ],
 };
 const folders = [...Object.keys(mayImport), 'cli'];
 

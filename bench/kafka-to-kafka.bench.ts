@@ -8,36 +8,24 @@
  * `cpu_seconds` is user and system time of the measured process without its start; `rss_bytes` its largest resident
  * set. `cpu_ratio` is CPU per event over that of bare consumption plus bare onnxruntime, which is what it could be.
  */
-import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 
+import { bestBareRuntime } from '#nae/benchmark/bare-runtime.js';
+import type { ConsumeOutcome } from '#nae/benchmark/consume.js';
+import { consume } from '#nae/benchmark/measured-process.js';
+import { median, timed } from '#nae/benchmark/timing.js';
 import { startLocalBroker } from '#nae/broker/local-broker.js';
 import { FrameProducer } from '#nae/replay/frame-producer.js';
 import { silentLogger } from '#nae/telemetry/logger.js';
 
-import type { ConsumeJob, ConsumeOutcome } from './consume.js';
-import { benchArguments, median, report, timed } from './report.js';
-import { bestBareRuntime, DISTINCT_EVENTS, distinctCodes, encodedFrames, shippedBundles } from './workload.js';
+import { benchArguments, report } from './report.js';
+import { DISTINCT_EVENTS, distinctCodes, encodedFrames, shippedBundles } from './workload.js';
 
 const TOPIC = 'l1.frames';
 const settings = benchArguments({ events: 1 << 21, repetitions: 5, partitions: 4 });
 const { events, repetitions, partitions } = settings.numbers;
 const log = silentLogger();
 const codes = distinctCodes();
-
-function consume(job: ConsumeJob): Promise<ConsumeOutcome> {
-  return new Promise((resolve, reject) => {
-    const child = fork(new URL('consume.js', import.meta.url));
-    let outcome: ConsumeOutcome | undefined;
-    child.once('message', (message) => (outcome = message as ConsumeOutcome));
-    child.once('error', reject);
-    child.once('exit', (code) => {
-      if (outcome === undefined) reject(new Error(`a measured process ended with code ${String(code)} and no outcome`));
-      else if (outcome.events < events) reject(new Error(`expected ${events} events, received ${outcome.events}`));
-      else resolve(outcome);
-    });
-    child.send(job);
-  });
-}
 
 const broker = await startLocalBroker({ log, topics: [{ name: TOPIC, partitions }] });
 try {
@@ -53,8 +41,13 @@ try {
     const rounds: { stream: ConsumeOutcome; kafka: ConsumeOutcome; runtimeCpu: number }[] = [];
     for (let repetition = 0; repetition < repetitions; repetition++) {
       const { brokers } = broker;
-      const stream = await consume({ brokers, topic: TOPIC, model: { directory: bundle.directory, threshold } });
-      const kafka = await consume({ brokers, topic: TOPIC, model: undefined });
+      const stream = await consume({
+        brokers,
+        topic: TOPIC,
+        group: randomUUID(),
+        model: { directory: bundle.directory, threshold },
+      });
+      const kafka = await consume({ brokers, topic: TOPIC, group: randomUUID(), model: undefined });
       const { cpuSeconds } = await timed(() => bare.run(DISTINCT_EVENTS));
       rounds.push({ stream, kafka, runtimeCpu: cpuSeconds / DISTINCT_EVENTS });
     }

@@ -6,6 +6,7 @@
  * `ns_per_event` is the median over the calls of `--time` milliseconds per step; `memcpy` is the limit of anything
  * that moves an event's words.
  */
+import { BareRuntime, BATCH_SIZES } from '#nae/benchmark/bare-runtime.js';
 import { decodeFrame, encodeFrame } from '#nae/event/frame.js';
 import { unpackWords } from '#nae/event/hardware-words.js';
 import { OBJECTS_PER_EVENT, VALUES_PER_EVENT } from '#nae/event/layout.js';
@@ -14,7 +15,7 @@ import { Decider } from '#nae/score/worker/decide.js';
 import { Bench } from 'tinybench';
 
 import { benchArguments, report } from './report.js';
-import { BareRuntime, BATCH_SIZES, distinctCodes, FRAME_EVENTS, frames, shippedBundles } from './workload.js';
+import { distinctCodes, FRAME_EVENTS, frames, shippedBundles } from './workload.js';
 
 const settings = benchArguments({ time: 1000 });
 const codes = distinctCodes();

@@ -13,6 +13,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { bestBareRuntime } from '#nae/benchmark/bare-runtime.js';
+import { defaultSettings } from '#nae/benchmark/default-settings.js';
+import { median, timed, type Timed } from '#nae/benchmark/timing.js';
 import { Pipeline } from '#nae/pipeline/pipeline.js';
 import { createRecording, openRecording } from '#nae/recording/open.js';
 import { ScorePool } from '#nae/score/score-pool.js';
@@ -22,15 +25,8 @@ import { silentLogger } from '#nae/telemetry/logger.js';
 import { Metrics } from '#nae/telemetry/metrics.js';
 
 import { MemorySink } from '../test/pipeline/memory-stream.js';
-import { benchArguments, median, report, timed, type Timed } from './report.js';
-import {
-  bestBareRuntime,
-  defaultSettings,
-  distinctCodes,
-  frames,
-  shippedBundles,
-  type SizedBundle,
-} from './workload.js';
+import { benchArguments, report } from './report.js';
+import { distinctCodes, frames, shippedBundles, type SizedBundle } from './workload.js';
 
 const settings = benchArguments({ events: 1 << 20, repetitions: 7 });
 const { events, repetitions } = settings.numbers;

@@ -70,25 +70,3 @@ function shown(value: string | number): string {
   if (typeof value === 'string') return value;
   return value >= 1000 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(3)));
 }
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-export interface Timed {
-  /** Wall-clock time [s]. */
-  readonly seconds: number;
-  /** User and system time of this process, all threads [s]. */
-  readonly cpuSeconds: number;
-}
-
-export async function timed(work: () => Promise<unknown>): Promise<Timed> {
-  const cpu = process.cpuUsage();
-  const start = performance.now();
-  await work();
-  const seconds = (performance.now() - start) / 1000;
-  const { user, system } = process.cpuUsage(cpu);
-  return { seconds, cpuSeconds: (user + system) / 1e6 };
-}

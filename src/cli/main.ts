@@ -14,6 +14,7 @@ import { createLogger } from '../telemetry/logger.js';
 import { redacted } from '../telemetry/redaction.js';
 import { PACKAGE_ROOT } from './models.js';
 import type { Verb } from './verb.js';
+import { benchmarkVerb } from './verbs/benchmark.js';
 import { calibrateVerb } from './verbs/calibrate.js';
 import { convertVerb } from './verbs/convert.js';
 import { demoVerb } from './verbs/demo.js';
@@ -22,7 +23,16 @@ import { inspectVerb } from './verbs/inspect.js';
 import { replayVerb } from './verbs/replay.js';
 import { runVerb } from './verbs/run.js';
 
-const VERBS = [demoVerb, runVerb, replayVerb, calibrateVerb, evaluateVerb, inspectVerb, convertVerb] as Verb[];
+const VERBS = [
+  demoVerb,
+  runVerb,
+  replayVerb,
+  calibrateVerb,
+  evaluateVerb,
+  benchmarkVerb,
+  inspectVerb,
+  convertVerb,
+] as Verb[];
 const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 function program(): Command {

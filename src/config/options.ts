@@ -185,6 +185,11 @@ export const OPTIONS = {
     value: 'FILE.npy',
     help: 'write the scores of all events, in input order, as float32',
   }),
+  reportDir: option({
+    schema: text.default('benchmark-report'),
+    value: 'DIR',
+    help: 'folder of the report: report.md, latency.svg, report.json',
+  }),
   json: option({ schema: text.optional(), value: 'FILE', help: 'write the result as JSON (- for stdout)' }),
   config: option({ schema: text.optional(), value: 'FILE.yaml', help: 'options from a file, under the same names' }),
   logLevel: option({ schema: z.enum(LOG_LEVELS).default('info'), value: 'L', help: LOG_LEVELS.join(', ') }),

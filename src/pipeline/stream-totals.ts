@@ -32,7 +32,7 @@ export class StreamTotals {
   readonly events = { received: 0, accepted: 0, rejected: 0, faults: 0 };
   readonly frames = { received: 0, faults: 0 };
   readonly #paths: readonly { readonly path: Path; accepted: number; readonly histogram: Float64Array }[];
-  readonly #latencySeconds = new QuantileHistogram();
+  readonly #latencies = new QuantileHistogram();
   #startedMs = 0;
   #startedCpu = process.cpuUsage();
   #elapsedSeconds: number | undefined;
@@ -70,7 +70,7 @@ export class StreamTotals {
   }
 
   decide(latencyMs: number, events: number): void {
-    this.#latencySeconds.record(latencyMs / 1000, events);
+    this.#latencies.record(latencyMs / 1000, events);
   }
 
   acceptBy(path: number): void {
@@ -106,9 +106,9 @@ export class StreamTotals {
       events_per_second: seconds > 0 ? received / seconds : 0,
       cpu_seconds: this.cpuSeconds,
       latency_seconds: {
-        p50: this.#quantile(0.5),
-        p99: this.#quantile(0.99),
-        p999: this.#quantile(0.999),
+        p50: this.latencySeconds(0.5),
+        p99: this.latencySeconds(0.99),
+        p999: this.latencySeconds(0.999),
       },
       paths: this.#paths.map(({ path, accepted: passed }) => ({
         path: path.name,
@@ -120,8 +120,8 @@ export class StreamTotals {
     };
   }
 
-  /** JSON has no NaN: a run without events has latency 0. */
-  #quantile(q: number): number {
-    return this.#latencySeconds.total === 0 ? 0 : this.#latencySeconds.quantile(q);
+  /** Latency of the events below which a fraction `q` of them lies [s]. JSON has no NaN: 0 without events. */
+  latencySeconds(q: number): number {
+    return this.#latencies.total === 0 ? 0 : this.#latencies.quantile(q);
   }
 }

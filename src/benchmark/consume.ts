@@ -1,24 +1,27 @@
-/** A measured process of kafka-to-kafka: reads a topic to its end, through the stream or with kafkajs alone. */
-import { randomUUID } from 'node:crypto';
+/** A measured process of Kafka to Kafka: reads a topic to its end, through the stream or with kafkajs alone. */
 import { availableParallelism } from 'node:os';
 
-import { decodeFrame, isFrameFault } from '#nae/event/frame.js';
-import { connectAdmin, createKafka } from '#nae/kafka/client.js';
-import { loadBundle } from '#nae/model/bundle.js';
-import { Pipeline } from '#nae/pipeline/pipeline.js';
-import { ScorePool } from '#nae/score/score-pool.js';
-import { openKafkaSink } from '#nae/sink/kafka-sink.js';
-import { KafkaSource } from '#nae/source/kafka-source.js';
-import { Happenings } from '#nae/telemetry/happenings.js';
-import { silentLogger } from '#nae/telemetry/logger.js';
-import { Metrics } from '#nae/telemetry/metrics.js';
+import { decodeFrame, isFrameFault } from '../event/frame.js';
+import { connectAdmin, createKafka } from '../kafka/client.js';
+import { loadBundle } from '../model/bundle.js';
+import { Pipeline } from '../pipeline/pipeline.js';
+import { ScorePool } from '../score/score-pool.js';
+import { openKafkaSink } from '../sink/kafka-sink.js';
+import { KafkaSource } from '../source/kafka-source.js';
+import { Happenings } from '../telemetry/happenings.js';
+import { silentLogger } from '../telemetry/logger.js';
+import { Metrics } from '../telemetry/metrics.js';
 
-import { timed, type Timed } from './report.js';
-import { defaultSettings } from './workload.js';
+import { defaultSettings } from './default-settings.js';
+import { timed, type Timed } from './timing.js';
 
 export interface ConsumeJob {
   readonly brokers: readonly string[];
   readonly topic: string;
+  /** Members of one group share the topic's partitions. */
+  readonly group: string;
+  /** Scoring workers; undefined: one per core. */
+  readonly workers?: number;
   /** What the stream scores with; undefined: bare consumption. */
   readonly model: { readonly directory: string; readonly threshold: number } | undefined;
 }
@@ -34,11 +37,11 @@ const FETCH_BYTES = 8 * 1024 * 1024;
 
 const log = silentLogger();
 
-async function throughStream({ brokers, topic }: ConsumeJob, directory: string, threshold: number) {
+async function throughStream({ brokers, topic, group, workers }: ConsumeJob, directory: string, threshold: number) {
   const stream = defaultSettings();
   const pool = await ScorePool.start({
     paths: [{ name: 'bench', bundle: await loadBundle(directory), threshold }],
-    workers: availableParallelism(),
+    workers: workers ?? availableParallelism(),
     device: { kind: 'cpu' },
     quantisation: 'hw32',
     batchEvents: stream.batchEvents,
@@ -47,7 +50,7 @@ async function throughStream({ brokers, topic }: ConsumeJob, directory: string, 
   const connection = { brokers };
   const happenings = new Happenings(log, new Metrics());
   const sink = await openKafkaSink({ connection, topic: 'l1.accepted', deadLetterTopic: 'l1.dead-letter', log });
-  const source = new KafkaSource({ connection, topic, groupId: randomUUID(), happenings, stopAtEnd: true });
+  const source = new KafkaSource({ connection, topic, groupId: group, happenings, stopAtEnd: true });
   const pipeline = new Pipeline(source, pool, sink, happenings, {
     limits: { maxFrameBytes: stream.maxFrameBytes },
     maxInFlightBytes: stream.maxInFlightBytes,
@@ -61,7 +64,7 @@ async function throughStream({ brokers, topic }: ConsumeJob, directory: string, 
   return { ...time, events: received, accepted };
 }
 
-async function bare({ brokers, topic }: ConsumeJob) {
+async function bare({ brokers, topic, group }: ConsumeJob) {
   const connection = { brokers };
   const kafka = createKafka(connection, log);
   const admin = await connectAdmin(kafka, connection);
@@ -69,7 +72,7 @@ async function bare({ brokers, topic }: ConsumeJob) {
   await admin.disconnect();
   const total = ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0);
   const consumer = kafka.consumer({
-    groupId: randomUUID(),
+    groupId: group,
     maxBytes: FETCH_BYTES,
     maxBytesPerPartition: FETCH_BYTES,
     maxWaitTimeInMs: 250,
