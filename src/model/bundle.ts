@@ -9,6 +9,7 @@ import { z } from 'zod';
 
 import { messageOf, TriggerError } from '../errors.js';
 import { VALUES_PER_EVENT } from '../event/layout.js';
+import { graphProblem } from './graph-check.js';
 
 /** Closed list of input layouts; both are [N, 57] under the name `events`. */
 const INPUT_LAYOUTS = ['hw-int16-planar', 'phys-f32'] as const;
@@ -97,6 +98,8 @@ export async function loadBundle(directory: string, options: { uncalibrated?: bo
   if (hash !== manifest.sha256) {
     throw refused(modelPath, `expected sha256 ${manifest.sha256} (manifest.json), received ${hash}`);
   }
+  const problem = graphProblem(model);
+  if (problem !== undefined) throw refused(modelPath, problem);
   const parityPath = join(directory, 'parity.json');
   const parity = await readJson(parityPath, paritySchema);
   if (parity.scores.length !== parity.inputs.length) {
