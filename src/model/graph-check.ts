@@ -4,6 +4,8 @@
  */
 import { Reader } from 'protobufjs/minimal.js';
 
+import { int64ToBigint } from '../event/frame.js';
+
 /** Deepest nesting of messages followed: a subgraph in an attribute takes three. */
 const MAX_DEPTH = 24;
 /** What one tensor of a trigger model may hold. */
@@ -53,7 +55,7 @@ function problemIn(reader: Reader, end: number, kind: Kind, depth: number): stri
       }
       if (field === TENSOR.dims) {
         const stop = wire === LENGTH_DELIMITED ? reader.uint32() + reader.pos : reader.pos + 1;
-        while (reader.pos < stop) elements *= Number(reader.int64().toString());
+        while (reader.pos < stop) elements *= Number(int64ToBigint(reader.int64()));
         if (!(elements >= 0 && elements <= MAX_TENSOR_ELEMENTS)) {
           return `expected tensors of at most ${MAX_TENSOR_ELEMENTS} elements, received ${elements}`;
         }
