@@ -1,0 +1,1 @@
+"""Yardsticks: cuts, a menu of them, PCA and supervised classifiers, each as a bundle."""
