@@ -31,6 +31,14 @@ export class TriggerError extends Error {
   }
 }
 
+/**
+ * Thrown where the right to publish what came of a partition has ended before it was published: nothing of it is or
+ * will be visible, and its frames are read again, here or by another process.
+ */
+export class ClaimEnded extends Error {
+  override readonly name = 'ClaimEnded';
+}
+
 /** The message of anything thrown, for logs and wrapping. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

@@ -53,6 +53,11 @@ export class AcceptedReader {
         consumer.on('consumer.crash', ({ payload }) => {
           reject(payload.error);
         });
+        // Also after batches that hold only the markers of transactions, which nobody else hears of.
+        consumer.on('consumer.end_batch_process', ({ payload }) => {
+          if (BigInt(payload.lastOffset) + 1n >= (to.get(payload.partition) ?? 0n)) open.delete(payload.partition);
+          if (open.size === 0) resolve();
+        });
         void consumer.run({
           autoCommit: false,
           eachBatch: ({ batch }) => {
@@ -62,8 +67,6 @@ export class AcceptedReader {
               const at = BigInt(offset);
               if (at >= from && at < end && value !== null) events.push(decodeAcceptedEvent(value));
             }
-            if (BigInt(batch.lastOffset()) + 1n >= end) open.delete(batch.partition);
-            if (open.size === 0) resolve();
             return Promise.resolve();
           },
         });

@@ -5,7 +5,8 @@ import { writeFile } from 'node:fs/promises';
 
 import type { Settings } from '../config/options.js';
 import { messageOf, TriggerError } from '../errors.js';
-import { Pipeline, type ScoredFrame } from '../pipeline/pipeline.js';
+import { Pipeline, type PipelineOptions, type ScoredFrame } from '../pipeline/pipeline.js';
+import { PartitionClaims } from '../kafka/partition-claims.js';
 import { openRecording } from '../recording/open.js';
 import type { RecordingHeader } from '../recording/recording.js';
 import { histogramEdge } from '../score/messages.js';
@@ -31,9 +32,12 @@ export type EndpointSettings = Settings<
   'brokers' | 'tls' | 'tlsCa' | 'saslMechanism' | 'group' | 'deadLetter' | 'partitions'
 >;
 
+type DeliverySettings = Settings<'delivery' | 'transactionIntervalMs' | 'transactionMaxFrames' | 'transactionMaxBytes'>;
+
 type SinkSettings = EndpointSettings & Settings<'overwrite' | 'maxFrameBytes'>;
 
-type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort' | 'httpHost'>;
+type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort' | 'httpHost'> &
+  Partial<DeliverySettings>;
 
 /** A source, and how far it is where that can be told. */
 export interface OpenSource {
@@ -41,6 +45,8 @@ export interface OpenSource {
   readonly progress: (() => { done: number; total: number }) | undefined;
   /** What the input says of its labels. */
   readonly labelNames: ReadonlyMap<number, string>;
+  /** Of a topic that is read exactly once. */
+  readonly claims?: PartitionClaims | undefined;
 }
 
 /** A recording as a source. */
@@ -56,21 +62,20 @@ export async function openRecordingSource(
   };
 }
 
-/** A topic as a source. */
+/** A topic as a source; what it may commit depends on the sink. */
 export function openTopicSource(
   topic: string,
-  settings: EndpointSettings,
+  settings: EndpointSettings & Settings<'delivery'>,
+  sink: string,
   stopAtEnd: boolean,
   happenings: Happenings,
 ): OpenSource {
-  const source = new KafkaSource({
-    connection: connectionOf(settings),
-    topic,
-    groupId: settings.group,
-    happenings,
-    stopAtEnd,
-  });
-  return { source, progress: undefined, labelNames: new Map() };
+  const connection = connectionOf(settings);
+  const groupId = settings.group;
+  const isTransactional = settings.delivery === 'exactly-once' && topicOf(sink) !== undefined;
+  const claims = isTransactional ? new PartitionClaims({ connection, groupId, topic, log: happenings.log }) : undefined;
+  const source = new KafkaSource({ connection, topic, groupId, happenings, stopAtEnd, claims });
+  return { source, progress: undefined, labelNames: new Map(), claims };
 }
 
 /**
@@ -142,6 +147,7 @@ export async function runStream(
     limits: { maxFrameBytes: settings.maxFrameBytes },
     maxInFlightBytes: settings.maxInFlightBytes,
     maxBatchDelayMs: settings.maxBatchDelayUs / 1000,
+    ...transactionLimits(settings),
     ...(hooks.onScores === undefined ? {} : { onScores: hooks.onScores }),
   });
   const { registry } = happenings.metrics;
@@ -150,7 +156,12 @@ export async function runStream(
     pool.menu.paths.map(({ name }, path) => ({ path: name, counts: () => pipeline.totals.histogram(path) })),
     histogramEdge,
   );
-  const closing: (() => Promise<void>)[] = [() => source.close(), () => sink.close(), () => pool.close()];
+  const closing: (() => Promise<void>)[] = [
+    () => source.close(),
+    () => parts.claims?.close() ?? Promise.resolve(),
+    () => sink.close(),
+    () => pool.close(),
+  ];
   let progress: Progress = { stop: () => undefined };
   let failure: { error: unknown } | undefined;
   try {
@@ -169,6 +180,16 @@ export async function runStream(
   failure ??= unclosed;
   if (failure !== undefined) throw failure.error;
   return pipeline;
+}
+
+function transactionLimits(settings: Partial<DeliverySettings>): Pick<PipelineOptions, 'transactions'> {
+  const {
+    transactionIntervalMs: intervalMs,
+    transactionMaxFrames: maxFrames,
+    transactionMaxBytes: maxBytes,
+  } = settings;
+  if (intervalMs === undefined || maxFrames === undefined || maxBytes === undefined) return {};
+  return { transactions: { intervalMs, maxFrames, maxBytes } };
 }
 
 /** Close in order, each whatever became of the others; returns the first failure. */

@@ -29,6 +29,13 @@ export function defineVerb<const Names extends OptionName>(verb: Verb<Names>): V
 export const COMMON_OPTIONS = ['json', 'config', 'logLevel'] as const;
 /** Options of every verb that talks to Kafka. */
 export const KAFKA_OPTIONS = ['brokers', 'tls', 'tlsCa', 'saslMechanism'] as const;
+/** Options of every verb that reads from and writes to Kafka. */
+export const DELIVERY_OPTIONS = [
+  'delivery',
+  'transactionIntervalMs',
+  'transactionMaxFrames',
+  'transactionMaxBytes',
+] as const;
 /** Options of every verb that scores. */
 export const SCORING_OPTIONS = [
   'workers',

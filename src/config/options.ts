@@ -102,6 +102,26 @@ export const OPTIONS = {
     help: 'topic for frames and events that cannot be decided',
   }),
   partitions: option({ schema: count.default(4), value: 'N', help: 'partitions of topics that are created' }),
+  delivery: option({
+    schema: z.enum(['exactly-once', 'at-least-once']).default('exactly-once'),
+    value: 'D',
+    help: 'from Kafka to Kafka: exactly-once, in transactions, or at-least-once',
+  }),
+  transactionIntervalMs: option({
+    schema: z.coerce.number().int().positive().max(10_000).default(250),
+    value: 'MS',
+    help: 'how long a transaction collects frames [ms]',
+  }),
+  transactionMaxFrames: option({
+    schema: count.default(4096),
+    value: 'N',
+    help: 'frames of one transaction at most',
+  }),
+  transactionMaxBytes: option({
+    schema: count.default(8 * 1024 * 1024),
+    value: 'B',
+    help: 'accepted events and dead letters of one transaction at most [bytes]',
+  }),
   stopAtEnd: option({ schema: flag.default(false), help: 'end where the topic ends now, instead of waiting for more' }),
   tls: option({ schema: flag.default(false), help: 'connect to the brokers with TLS' }),
   tlsCa: option({ schema: text.optional(), value: 'FILE', help: 'certificate authority of the brokers (PEM)' }),

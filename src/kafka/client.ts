@@ -1,10 +1,11 @@
 /**
  * How every part of the product reaches a Kafka cluster: one place for connection settings, logging and errors.
  */
-import { Kafka, logLevel, type Admin, type KafkaConfig, type LogEntry } from 'kafkajs';
+import { Kafka, logLevel, type Admin, type KafkaConfig, type LogEntry, type RetryOptions } from 'kafkajs';
 
 import { messageOf, TriggerError } from '../errors.js';
 import type { Logger } from '../telemetry/logger.js';
+import { repairAbortedRecords } from './aborted-records-repair.js';
 import { repairRequestQueue } from './request-queue-repair.js';
 
 export interface KafkaConnection {
@@ -20,16 +21,19 @@ export interface KafkaConnection {
 /** How long a first answer of the cluster is waited for [ms]. */
 const FIRST_CONTACT_MS = 10_000;
 
+/** All of it set here: kafkajs takes other defaults where NODE_ENV is "test". */
+const RETRY: RetryOptions = { initialRetryTime: 200, maxRetryTime: 5_000, multiplier: 2, factor: 0.2, retries: 5 };
+
 /** A kafkajs client. Connects to nothing by itself. */
-export function createKafka(connection: KafkaConnection, log: Logger): Kafka {
+export function createKafka(connection: KafkaConnection, log: Logger, retry: RetryOptions = {}): Kafka {
   if (connection.brokers.length === 0) throw new TriggerError('USAGE', 'no Kafka broker given, expected host:port');
   repairRequestQueue();
+  repairAbortedRecords();
   return new Kafka({
     brokers: [...connection.brokers],
     clientId: connection.clientId ?? 'nae-trigger',
     connectionTimeout: 3_000,
-    // All of it set here: kafkajs takes other defaults where NODE_ENV is "test".
-    retry: { initialRetryTime: 200, maxRetryTime: 5_000, multiplier: 2, factor: 0.2, retries: 5 },
+    retry: { ...RETRY, ...retry },
     logLevel: logLevel.INFO,
     logCreator: () => (entry) => {
       forwardLog(log, entry);

@@ -1,79 +1,159 @@
 /**
- * The way out: released frames are written in order, one delivery at a time, and acknowledged once durable.
- * What is released while a write is under way goes into the next one.
+ * The way out: released frames are written in order and acknowledged once durable, one delivery at a time. Frames with
+ * a claim go partition by partition, side by side, each delivery a transaction that waits to span many of them; what
+ * is released while a write is under way goes into the next one.
  */
+import { ClaimEnded } from '../errors.js';
 import type { Sink } from '../sink/sink.js';
+import type { Claim } from '../source/source.js';
 import type { Happenings } from '../telemetry/happenings.js';
 import type { FrameInFlight } from './frame-in-flight.js';
 
+/** What makes a transaction full, whichever comes first. */
+export interface TransactionLimits {
+  /** How long its first frame waits for others [ms]. */
+  readonly intervalMs: number;
+  readonly maxFrames: number;
+  /** Of accepted events and dead letters [bytes]. */
+  readonly maxBytes: number;
+}
+
 /** Accepted events and dead letters of one delivery at most, unless a single frame has more. */
 const MAX_DELIVERY_ITEMS = 10_000;
+
+const AT_ONCE: TransactionLimits = { intervalMs: 0, maxFrames: Infinity, maxBytes: Infinity };
+
+/** Frames that leave one after the other: those of one claim, or all that have none. */
+interface Queue {
+  readonly claim: Claim | undefined;
+  readonly frames: FrameInFlight[];
+  bytes: number;
+  writing: boolean;
+  timer: NodeJS.Timeout | undefined;
+  /** When the first of the frames came [ms]. */
+  since: number;
+}
 
 export class Deliveries {
   readonly #sink: Sink;
   readonly #happenings: Happenings;
   readonly #finished: (frame: FrameInFlight) => void;
+  readonly #relinquished: (frame: FrameInFlight) => void;
   readonly #failed: (error: unknown) => void;
-  #queue: FrameInFlight[] = [];
-  #writing = false;
+  readonly #transactions: TransactionLimits;
+  readonly #queues = new Map<Claim | undefined, Queue>();
+  #ending = false;
   #broken = false;
 
   constructor(
     sink: Sink,
     happenings: Happenings,
     finished: (frame: FrameInFlight) => void,
+    relinquished: (frame: FrameInFlight) => void,
     failed: (error: unknown) => void,
+    transactions: TransactionLimits = AT_ONCE,
   ) {
     this.#sink = sink;
     this.#happenings = happenings;
     this.#finished = finished;
+    this.#relinquished = relinquished;
     this.#failed = failed;
+    this.#transactions = transactions;
   }
 
   add(frame: FrameInFlight): void {
-    this.#queue.push(frame);
-    if (!this.#writing && !this.#broken) this.#drain();
+    const { claim } = frame.record;
+    let queue = this.#queues.get(claim);
+    if (queue === undefined) {
+      queue = { claim, frames: [], bytes: 0, writing: false, timer: undefined, since: 0 };
+      this.#queues.set(claim, queue);
+    }
+    if (queue.frames.length === 0) queue.since = performance.now();
+    queue.frames.push(frame);
+    queue.bytes += frame.heldBytes;
+    this.#proceed(queue);
   }
 
-  #drain(): void {
-    for (;;) {
-      const frames = this.#take();
-      if (frames.length === 0) return;
-      const accepted = frames.flatMap((frame) => frame.accepted);
-      const deadLetters = frames.flatMap((frame) => frame.deadLetters);
-      if (accepted.length + deadLetters.length === 0) {
-        frames.forEach(this.#finished);
-        continue;
+  /** No more frames than are under way will come: nothing waits for others any longer. */
+  end(): void {
+    this.#ending = true;
+    for (const queue of this.#queues.values()) this.#proceed(queue);
+  }
+
+  /** Write what is due, or see to it that it will be. */
+  #proceed(queue: Queue): void {
+    while (queue.frames.length > 0 && !queue.writing && !this.#broken) {
+      const waitMs = this.#waitMs(queue);
+      if (waitMs > 0) {
+        queue.timer ??= setTimeout(() => {
+          queue.timer = undefined;
+          this.#proceed(queue);
+        }, waitMs);
+        return;
       }
-      this.#writing = true;
-      const start = performance.now();
-      this.#sink.write({ accepted, deadLetters }).then(
-        () => {
-          this.#writing = false;
-          this.#happenings.delivered(performance.now() - start);
-          frames.forEach(this.#finished);
-          this.#drain();
-        },
-        (error: unknown) => {
-          this.#writing = false;
-          this.#broken = true;
-          this.#failed(error);
-        },
-      );
+      clearTimeout(queue.timer);
+      queue.timer = undefined;
+      this.#deliver(queue, this.#take(queue));
+    }
+    if (queue.frames.length === 0 && !queue.writing) this.#queues.delete(queue.claim);
+  }
+
+  #waitMs({ claim, frames, bytes, since }: Queue): number {
+    const { intervalMs, maxFrames, maxBytes } = this.#transactions;
+    if (claim?.held !== true || this.#ending || frames.length >= maxFrames || bytes >= maxBytes) return 0;
+    return since + intervalMs - performance.now();
+  }
+
+  #deliver(queue: Queue, frames: readonly FrameInFlight[]): void {
+    const { claim } = queue;
+    if (claim?.held === false) {
+      frames.forEach(this.#relinquished);
       return;
     }
+    const accepted = frames.flatMap((frame) => frame.accepted);
+    const deadLetters = frames.flatMap((frame) => frame.deadLetters);
+    // A transaction moves the position on, whatever was accepted.
+    if (claim === undefined && accepted.length + deadLetters.length === 0) {
+      frames.forEach(this.#finished);
+      return;
+    }
+    queue.writing = true;
+    const start = performance.now();
+    this.#sink.write({ accepted, deadLetters, claim, last: frames.at(-1)!.record.position }).then(
+      () => {
+        queue.writing = false;
+        this.#happenings.delivered(performance.now() - start);
+        frames.forEach(this.#finished);
+        this.#proceed(queue);
+      },
+      (error: unknown) => {
+        queue.writing = false;
+        if (error instanceof ClaimEnded) {
+          frames.forEach(this.#relinquished);
+          this.#proceed(queue);
+          return;
+        }
+        this.#broken = true;
+        this.#failed(error);
+      },
+    );
   }
 
   /** The next frames in order, as many as make one delivery. */
-  #take(): FrameInFlight[] {
+  #take(queue: Queue): FrameInFlight[] {
+    const { maxFrames, maxBytes } = queue.claim === undefined ? AT_ONCE : this.#transactions;
     let items = 0;
+    let bytes = 0;
     let count = 0;
-    for (const frame of this.#queue) {
-      const more = frame.accepted.length + frame.deadLetters.length;
-      if (count > 0 && items + more > MAX_DELIVERY_ITEMS) break;
-      items += more;
+    for (const frame of queue.frames) {
+      items += frame.accepted.length + frame.deadLetters.length;
+      bytes += frame.heldBytes;
+      if (count > 0 && (items > MAX_DELIVERY_ITEMS || count >= maxFrames || bytes > maxBytes)) break;
       count++;
     }
-    return this.#queue.splice(0, count);
+    const taken = queue.frames.splice(0, count);
+    for (const frame of taken) queue.bytes -= frame.heldBytes;
+    queue.since = performance.now();
+    return taken;
   }
 }

@@ -17,10 +17,17 @@ import { CROSSINGS_PER_ORBIT, encodingName, ORBIT_MAX } from '../event/layout.js
 import type { Menu } from '../score/menu.js';
 import type { SourceRecord } from '../source/source.js';
 
+/** What the objects around a result take, roughly. */
+const RESULT_OVERHEAD_BYTES = 512;
+
 export class FrameInFlight {
   readonly record: SourceRecord;
-  /** The decoded frame; undefined for a frame fault. */
-  readonly wire: L1Frame | undefined;
+  /** The decoded frame, until its bytes are let go of; undefined for a frame fault. */
+  wire: L1Frame | undefined;
+  /** Undefined for a frame fault. */
+  readonly eventCount: number | undefined;
+  /** Bytes that the frame keeps from being reused: its own, or once it is decided what came of it. */
+  heldBytes: number;
   /** The menu that decides the frame, all of it. */
   readonly menu: Menu;
   /** When the frame became available [ms since the epoch]: the origin of its latency. */
@@ -37,8 +44,10 @@ export class FrameInFlight {
     this.record = record;
     this.menu = menu;
     this.availableUnixMs = availableUnixMs;
+    this.heldBytes = record.bytes?.length ?? 0;
     if ('reason' in outcome) {
       this.pending = 0;
+      this.eventCount = undefined;
       this.deadLetters.push({
         kind: 'frame',
         reason: outcome.reason,
@@ -50,6 +59,7 @@ export class FrameInFlight {
     } else {
       this.wire = outcome;
       this.pending = outcome.eventCount;
+      this.eventCount = outcome.eventCount;
     }
   }
 
@@ -74,6 +84,24 @@ export class FrameInFlight {
     this.accepted.sort((a, b) => a.index - b.index);
     this.deadLetters.sort((a, b) => (a.index ?? 0) - (b.index ?? 0));
     this.done = true;
+  }
+
+  /**
+   * Keep what came of the frame and let go of its bytes, so that a frame that waits for its transaction holds little.
+   * The views of the results become copies.
+   */
+  letGo(): void {
+    this.wire = undefined;
+    this.heldBytes = RESULT_OVERHEAD_BYTES;
+    for (const [at, event] of this.accepted.entries()) {
+      this.accepted[at] = { ...event, objects: event.objects.slice() };
+      this.heldBytes += RESULT_OVERHEAD_BYTES + event.objects.length;
+    }
+    for (const [at, letter] of this.deadLetters.entries()) {
+      this.deadLetters[at] = { ...letter, bytes: letter.bytes.slice() };
+      this.heldBytes += RESULT_OVERHEAD_BYTES + letter.bytes.length;
+    }
+    this.record.letGo?.();
   }
 
   /** Record that an event cannot be decided; the others of the frame go on. */

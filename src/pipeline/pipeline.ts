@@ -14,7 +14,7 @@ import type { Intake, Source, SourceRecord } from '../source/source.js';
 import { unixMs } from '../telemetry/clock.js';
 import type { Happenings } from '../telemetry/happenings.js';
 import type { Batch } from './batch.js';
-import { Deliveries } from './deliveries.js';
+import { Deliveries, type TransactionLimits } from './deliveries.js';
 import { FrameInFlight } from './frame-in-flight.js';
 import { Lane } from './lane.js';
 import { OrderedRelease } from './ordered-release.js';
@@ -26,6 +26,8 @@ export interface PipelineOptions {
   readonly maxInFlightBytes: number;
   /** How long a partly filled batch may wait for more events [ms]. */
   readonly maxBatchDelayMs: number;
+  /** How much one transaction spans, of sources whose records have claims. */
+  readonly transactions?: TransactionLimits;
   /** Called for every decoded frame in source order, with all its scores; for calibration and evaluation. */
   readonly onScores?: (frame: ScoredFrame) => void;
 }
@@ -66,9 +68,13 @@ export class Pipeline implements Intake {
       (frame) => {
         this.#finish(frame);
       },
+      (frame) => {
+        this.#relinquish(frame);
+      },
       (error) => {
         this.#fail(error);
       },
+      options.transactions,
     );
   }
 
@@ -87,6 +93,7 @@ export class Pipeline implements Intake {
     }
     try {
       this.#flush(this.#lane, 'end');
+      this.#deliveries.end();
       while (this.#failure === undefined && this.#heldFrames > 0) await this.#room();
     } finally {
       clearTimeout(this.#lane.delayTimer);
@@ -103,7 +110,7 @@ export class Pipeline implements Intake {
     const outcome = decodeFrame(record.bytes, this.#options.limits);
     const frame = new FrameInFlight(record, outcome, availableMs(record, outcome), lane.menu);
     this.#heldFrames++;
-    this.#heldBytes += record.bytes?.length ?? 0;
+    this.#heldBytes += frame.heldBytes;
     this.#order.enter(frame);
     this.totals.receive(frame);
     if (isFrameFault(outcome)) {
@@ -267,26 +274,40 @@ export class Pipeline implements Intake {
       this.totals.decide(latencyMs, frame.wire.eventCount);
       this.#happenings.frameDecided(latencyMs);
     }
+    if (frame.record.claim !== undefined && frame.scores === undefined) {
+      this.#heldBytes -= frame.heldBytes;
+      frame.letGo();
+      this.#heldBytes += frame.heldBytes;
+    }
     for (const released of this.#order.release(frame)) this.#deliveries.add(released);
   }
 
   /** A frame's results are durable: acknowledge it. */
   #finish(frame: FrameInFlight): void {
     this.#heldFrames--;
-    this.#heldBytes -= frame.record.bytes?.length ?? 0;
-    const { wire } = frame;
-    if (wire !== undefined) {
-      if (frame.scores !== undefined) {
+    this.#heldBytes -= frame.heldBytes;
+    const { wire, eventCount } = frame;
+    if (eventCount !== undefined) {
+      if (frame.scores !== undefined && wire !== undefined) {
         this.#options.onScores?.({ record: frame.record, wire, scores: frame.scores });
       }
       for (const { reason, detail, position } of frame.deadLetters) {
         this.#happenings.eventFault(reason, detail, position);
       }
       for (const { paths } of frame.accepted) for (const { path } of paths) this.#happenings.pathAccepted(path);
-      this.#happenings.frameFinished(wire.eventCount, frame.accepted.length, frame.deadLetters.length);
+      this.#happenings.frameFinished(eventCount, frame.accepted.length, frame.deadLetters.length);
     }
     this.totals.finish(frame);
     this.#source.finished(frame.record);
+    this.#wake();
+  }
+
+  /** The frame's claim has ended: it is read and decided again, here or elsewhere. */
+  #relinquish(frame: FrameInFlight): void {
+    this.#heldFrames--;
+    this.#heldBytes -= frame.heldBytes;
+    this.totals.relinquish(frame);
+    this.#happenings.frameRelinquished(frame.eventCount ?? 0);
     this.#wake();
   }
 }

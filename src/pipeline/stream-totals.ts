@@ -88,12 +88,25 @@ export class StreamTotals {
   }
 
   finish(frame: FrameInFlight): void {
-    if (frame.wire === undefined) return;
+    if (frame.eventCount === undefined) return;
     const accepted = frame.accepted.length;
     const faults = frame.deadLetters.length;
     this.events.accepted += accepted;
     this.events.faults += faults;
-    this.events.rejected += frame.wire.eventCount - accepted - faults;
+    this.events.rejected += frame.eventCount - accepted - faults;
+  }
+
+  /** Somebody else decides the frame: it does not count here. */
+  relinquish(frame: FrameInFlight): void {
+    this.frames.received--;
+    if (frame.eventCount === undefined) this.frames.faults--;
+    else this.events.received -= frame.eventCount;
+    for (const { paths } of frame.accepted) {
+      for (const { path: name } of paths) {
+        const path = this.#paths.find((one) => one.path.name === name);
+        if (path !== undefined) path.accepted--;
+      }
+    }
   }
 
   summary(): StreamSummary {

@@ -1,6 +1,7 @@
 /**
- * Accepted events and dead letters to two Kafka topics. At least once: a request that is tried again may leave an
- * event twice, with the same source position.
+ * Accepted events and dead letters to two Kafka topics. Deliveries with a claim are transactions, which commit the
+ * position of their input together with them: exactly once. Others at least once: a request that is tried again may
+ * leave an event twice, with the same source position.
  *
  * Accepted events: key `run/orbit`, value a serialised `AcceptedEvent`, header `content-type`.
  * Dead letters: key the source's partition (`topic/partition`), value the bytes as received, or the event as a
@@ -10,13 +11,14 @@
  * kafkajs' idempotent producer is not used: after a request of which one partition failed for good it takes back the
  * sequence numbers of all, so that the next records to the others pass for repetitions and are dropped.
  */
-import { Partitioners, type Message, type Producer } from 'kafkajs';
+import { Partitioners, type Message, type Producer, type TopicMessages } from 'kafkajs';
 
-import { messageOf, TriggerError } from '../errors.js';
+import { ClaimEnded, messageOf, TriggerError } from '../errors.js';
 import { encodeAcceptedEvent, type AcceptedEvent, type DeadLetter } from '../event/accepted-event.js';
 import { DEFAULT_FRAME_LIMITS } from '../event/frame.js';
 import { asBuffer, brokerError, connectAdmin, createKafka, isRetriable, protocolErrorType } from '../kafka/client.js';
 import type { KafkaConnection } from '../kafka/client.js';
+import { PartitionClaim } from '../kafka/partition-claims.js';
 import { createMissingTopics, requireTopics } from '../kafka/topics.js';
 import type { Logger } from '../telemetry/logger.js';
 import type { Delivery, Sink } from './sink.js';
@@ -104,32 +106,47 @@ class KafkaSink implements Sink {
     this.#producer = producer;
   }
 
-  async write({ accepted, deadLetters }: Delivery): Promise<void> {
+  async write({ accepted, deadLetters, claim, last }: Delivery): Promise<void> {
     const { topic, deadLetterTopic, maxRequestBytes = 900_000 } = this.#options;
     const outgoing = [
       ...accepted.map((event) => acceptedMessage(topic, event)),
       ...deadLetters.map((letter) => deadLetterMessage(deadLetterTopic, letter)),
     ];
-    for (const request of inRequests(outgoing, maxRequestBytes)) await this.#send(request);
+    const requests = inRequests(outgoing, maxRequestBytes);
+    if (!(claim instanceof PartitionClaim) || last === undefined) {
+      for (const request of requests) await this.#send(request);
+      return;
+    }
+    try {
+      const topicMessages = requests.map((request) => this.#byTopic(request));
+      await claim.commit(topicMessages, last.offset + 1n);
+    } catch (error) {
+      if (error instanceof ClaimEnded) throw error;
+      throw this.#writeError(outgoing, error);
+    }
   }
 
   async close(): Promise<void> {
     await this.#producer.disconnect();
   }
 
-  async #send(request: readonly Outgoing[]): Promise<void> {
-    const topicMessages = [this.#options.topic, this.#options.deadLetterTopic].flatMap((topic) => {
+  #byTopic(request: readonly Outgoing[]): TopicMessages[] {
+    return [this.#options.topic, this.#options.deadLetterTopic].flatMap((topic) => {
       const messages = request.filter((outgoing) => outgoing.topic === topic).map(({ message }) => message);
       return messages.length === 0 ? [] : [{ topic, messages }];
     });
+  }
+
+  async #send(request: readonly Outgoing[]): Promise<void> {
     try {
-      await this.#producer.sendBatch({ acks: -1, topicMessages });
+      await this.#producer.sendBatch({ acks: -1, topicMessages: this.#byTopic(request) });
     } catch (error) {
       throw this.#writeError(request, error);
     }
   }
 
   #writeError(request: readonly Outgoing[], cause: unknown): TriggerError {
+    if (request.length === 0) return brokerError(`cannot commit the position of ${this.name}`, cause);
     const largest = request.reduce((one, other) => (other.sizeBytes > one.sizeBytes ? other : one));
     const message =
       protocolErrorType(cause) === 'MESSAGE_TOO_LARGE'

@@ -1,12 +1,16 @@
 /**
  * Contract of a sink: where accepted events and dead letters go.
  */
-import type { AcceptedEvent, DeadLetter } from '../event/accepted-event.js';
+import type { AcceptedEvent, DeadLetter, SourcePosition } from '../event/accepted-event.js';
 
 /** What came of one or more frames, in source order. */
 export interface Delivery {
   readonly accepted: readonly AcceptedEvent[];
   readonly deadLetters: readonly DeadLetter[];
+  /** The right to publish it, where the source has one (see source/source.ts): then all is of its partition. */
+  readonly claim?: object | undefined;
+  /** Position of the last frame: with a claim, all of the partition up to it is decided. */
+  readonly last?: SourcePosition | undefined;
 }
 
 export interface Sink {
@@ -16,7 +20,8 @@ export interface Sink {
   /**
    * Write a delivery; resolves once it is durable, and rejects if it cannot be (retries are the sink's own).
    *
-   * Calls come one at a time: the next delivery follows when this promise has settled. Ownership: the byte
+   * Calls come one at a time, for each claim: the next delivery follows when this promise has settled. Rejects with
+   * ClaimEnded where the claim ended before anything became visible. Ownership: the byte
    * arrays are views of source buffers and may be reused once the promise has settled.
    */
   write(delivery: Delivery): Promise<void>;

@@ -1,21 +1,24 @@
 /**
- * Frames from a Kafka topic, as a member of a consumer group. At least once: an offset is committed only when
- * everything before it in its partition is finished, so whatever was in flight at a crash is read again.
+ * Frames from a Kafka topic, as a member of a consumer group; of transactions, only what was committed. At least once:
+ * an offset is committed only when everything before it in its partition is finished, so whatever was in flight at a
+ * crash is read again. Exactly once, with claims: the sink's transactions commit the offsets, and a partition is read
+ * only after it was claimed, from the offset that was committed by then.
  */
-import type {
-  Admin,
-  Consumer,
-  ConsumerCrashEvent,
-  EachBatchPayload,
-  KafkaMessage,
-  OffsetsByTopicPartition,
-} from 'kafkajs';
+import type { Admin, Consumer, ConsumerCrashEvent, EachBatchPayload, OffsetsByTopicPartition } from 'kafkajs';
 
 import { messageOf, TriggerError } from '../errors.js';
-import type { SourcePosition } from '../event/accepted-event.js';
-import { brokerError, connectAdmin, createKafka, protocolErrorType, type KafkaConnection } from '../kafka/client.js';
+import {
+  brokerError,
+  connectAdmin,
+  createKafka,
+  isRetriable,
+  protocolErrorType,
+  type KafkaConnection,
+} from '../kafka/client.js';
+import type { PartitionClaims } from '../kafka/partition-claims.js';
 import { requireTopics } from '../kafka/topics.js';
 import type { Happenings } from '../telemetry/happenings.js';
+import { KafkaRecord, Lease } from './kafka-lease.js';
 import type { Intake, Source, SourceRecord } from './source.js';
 
 export interface KafkaSourceOptions {
@@ -23,6 +26,8 @@ export interface KafkaSourceOptions {
   readonly topic: string;
   readonly groupId: string;
   readonly happenings: Happenings;
+  /** Read exactly once: what is finished was committed by a transaction of its claim. Default: at least once. */
+  readonly claims?: PartitionClaims | undefined;
   /** Where to begin a partition in which the group has committed nothing: its start, or its end. Default: true. */
   readonly fromBeginning?: boolean;
   /** End once every partition is read up to where it ended when the source was started. Default: false. */
@@ -43,39 +48,8 @@ const FETCH_WAIT_MS = 250;
 /** How long a member that has to rejoin its group first waits for its frames in flight, so that few are read twice. */
 const DRAIN_BEFORE_REJOIN_MS = 2_000;
 
-/** One partition, from its assignment to this member until it is taken away. */
-class Lease {
-  readonly partition: number;
-  /** The next offset to offer, once it is known. */
-  next: bigint | undefined;
-  /** One past the last record finished. */
-  finished: bigint | undefined;
-  committed: bigint | undefined;
-  inFlight = 0;
-
-  constructor(partition: number) {
-    this.partition = partition;
-  }
-
-  /** What may be committed: with nothing in flight, also past markers and gaps that hold no frame. */
-  get committable(): bigint | undefined {
-    return this.inFlight === 0 ? this.next : this.finished;
-  }
-}
-
-class KafkaRecord implements SourceRecord {
-  readonly position: SourcePosition;
-  readonly bytes: Uint8Array | null;
-  readonly availableUnixMs = undefined;
-  readonly lease: Lease;
-
-  constructor(lease: Lease, topic: string, offset: bigint, message: KafkaMessage) {
-    this.lease = lease;
-    this.position = { source: topic, partition: lease.partition, offset };
-    // A view of the response that kafkajs received and drops: nothing ever writes to it again.
-    this.bytes = message.value;
-  }
-}
+/** Between attempts to claim a partition [ms]. */
+const CLAIM_RETRY_MS = 500;
 
 /** Why `run` ends. */
 type Outcome = 'ended' | TriggerError;
@@ -108,6 +82,10 @@ export class KafkaSource implements Source {
   #commitOnce: ((offsets: OffsetsByTopicPartition) => Promise<void>) | undefined;
   #commitTimer: NodeJS.Timeout | undefined;
   #committing: Promise<void> = Promise.resolve();
+  /** When transactions began to fail; undefined while they succeed. */
+  #failingSince: number | undefined;
+  /** Called at the next sign that the group still knows this member. */
+  #onHeartbeat: (() => void)[] = [];
 
   constructor(options: KafkaSourceOptions) {
     this.#options = options;
@@ -147,6 +125,10 @@ export class KafkaSource implements Source {
     const { lease, position } = record;
     lease.inFlight--;
     lease.finished = position.offset + 1n;
+    if (lease.claim === undefined) return;
+    lease.committed = lease.finished;
+    this.#failingSince = undefined;
+    this.#checkEnd();
   }
 
   async close(): Promise<void> {
@@ -182,9 +164,12 @@ export class KafkaSource implements Source {
       },
     });
     this.#consumer = consumer;
-    const { GROUP_JOIN, REBALANCING, CRASH, FETCH_START, FETCH, END_BATCH_PROCESS } = consumer.events;
+    const { GROUP_JOIN, HEARTBEAT, REBALANCING, CRASH, FETCH_START, FETCH, END_BATCH_PROCESS } = consumer.events;
     consumer.on(GROUP_JOIN, ({ payload }) => {
       this.#assign(payload.memberId, payload.memberAssignment[this.#topic] ?? []);
+    });
+    consumer.on(HEARTBEAT, () => {
+      for (const resolve of this.#onHeartbeat.splice(0)) resolve();
     });
     consumer.on(REBALANCING, () => void this.#commit());
     consumer.on(CRASH, (event) => {
@@ -231,17 +216,19 @@ export class KafkaSource implements Source {
     const kept = memberId === this.#memberId ? new Map(this.#leases) : new Map<number, Lease>();
     this.#memberId = memberId;
     const lost = [...this.#leases.keys()].filter((partition) => !partitions.includes(partition));
+    for (const [partition, { claim }] of this.#leases) {
+      if (!partitions.includes(partition) || !kept.has(partition)) void claim?.end('partition revoked');
+    }
     this.#leases.clear();
     for (const partition of partitions) {
-      const lease = kept.get(partition) ?? new Lease(partition);
-      this.#leases.set(partition, lease);
-      if (lease.next !== undefined) {
-        this.#consumer?.seek({ topic: this.#topic, partition, offset: String(lease.next) });
-      }
+      const lease = kept.get(partition);
+      this.#leases.set(partition, lease ?? new Lease(partition));
+      if (lease === undefined) this.#claim(this.#leases.get(partition)!);
+      else if (lease.next !== undefined) this.#seek(lease);
     }
     happenings.consumerAssigned(this.#topic, partitions);
     if (lost.length > 0) happenings.consumerRevoked(this.#topic, lost);
-    if (this.#options.stopAtEnd === true) {
+    if (this.#options.stopAtEnd === true && this.#options.claims === undefined) {
       this.#locate().catch((error: unknown) => {
         this.#settle(brokerError(`cannot find where group ${this.#options.groupId} stands`, error));
       });
@@ -249,9 +236,10 @@ export class KafkaSource implements Source {
   }
 
   /** Where partitions begin that no record may ever come from, being empty or read already. */
-  async #locate(): Promise<void> {
+  async #locate(...only: readonly Lease[]): Promise<void> {
     const { groupId, fromBeginning = true } = this.#options;
-    const leases = [...this.#leases.values()].filter(({ next }) => next === undefined);
+    const among = only.length > 0 ? only : [...this.#leases.values()];
+    const leases = among.filter(({ next }) => next === undefined);
     if (leases.length > 0) {
       const [bounds, committed] = await Promise.all([
         this.#admin!.fetchTopicOffsets(this.#topic),
@@ -264,9 +252,81 @@ export class KafkaSource implements Source {
         const start = BigInt(stored?.offset ?? -1);
         const first = BigInt(fromBeginning ? bound.low : bound.high);
         lease.next ??= start < 0n ? first : start < BigInt(bound.low) ? BigInt(bound.low) : start;
+        lease.committed = start;
       }
     }
     this.#checkEnd();
+  }
+
+  #seek({ partition, next }: Lease): void {
+    this.#consumer?.seek({ topic: this.#topic, partition, offset: String(next) });
+  }
+
+  #isCurrent(lease: Lease): boolean {
+    return !this.#ended && this.#leases.get(lease.partition) === lease;
+  }
+
+  /** Exactly once: keep a new lease from being read until it is claimed. */
+  #claim(lease: Lease): void {
+    const { claims } = this.#options;
+    if (claims === undefined) return;
+    this.#consumer?.pause([{ topic: this.#topic, partitions: [lease.partition] }]);
+    this.#claimAndLocate(lease, claims).catch((error: unknown) => {
+      if (!this.#isCurrent(lease)) return;
+      this.#settle(brokerError(`cannot claim partition ${lease.partition} of ${this.#topic}`, error));
+    });
+  }
+
+  /**
+   * The order is what makes it exact: the claim ends every transaction of the partition's holder before, and only then
+   * the committed offset is asked for, which for kafkajs may be one that an open transaction is about to change.
+   */
+  async #claimAndLocate(lease: Lease, claims: PartitionClaims): Promise<void> {
+    const { partition } = lease;
+    const since = performance.now();
+    while (this.#isCurrent(lease)) {
+      try {
+        const claim = await claims.claim(partition);
+        claim.onLost = (reason, fenced) => {
+          this.#lose(lease, reason, fenced);
+        };
+        lease.claim = claim;
+        if (this.#isCurrent(lease)) await this.#locate(lease);
+        if (!this.#isCurrent(lease)) return await claim.end('partition revoked');
+        this.#seek(lease);
+        this.#consumer?.resume([{ topic: this.#topic, partitions: [partition] }]);
+        return;
+      } catch (error) {
+        await lease.claim?.end('no offset to begin at');
+        if (!isRetriable(error) || this.#isOutOfPatience(since)) throw error;
+        this.#options.happenings.claimFailed(this.#topic, partition, messageOf(error));
+        await new Promise((resolve) => setTimeout(resolve, CLAIM_RETRY_MS));
+      }
+    }
+  }
+
+  /**
+   * A claim ended by itself. If the group still counts the partition as this member's, which a heartbeat tells, it is
+   * claimed anew and read again from what is committed; else the rebalance that is due takes it away. Claiming at once
+   * would have two members fence one another in turn.
+   */
+  #lose(lease: Lease, reason: unknown, fenced: boolean): void {
+    this.#options.happenings.claimLost(this.#topic, lease.partition, fenced, messageOf(reason));
+    if (!this.#isCurrent(lease)) return;
+    if (!fenced && this.#isOutOfPatience((this.#failingSince ??= performance.now()))) {
+      this.#settle(brokerError(`transactions of partition ${lease.partition} of ${this.#topic} fail`, reason));
+      return;
+    }
+    const fresh = new Lease(lease.partition);
+    this.#leases.set(lease.partition, fresh);
+    this.#consumer?.pause([{ topic: this.#topic, partitions: [lease.partition] }]);
+    this.#onHeartbeat.push(() => {
+      if (this.#isCurrent(fresh)) this.#claim(fresh);
+    });
+  }
+
+  #isOutOfPatience(since: number): boolean {
+    return performance.now() - since > (this.#options.outageLimitMs ?? 60_000);
   }
 
   async #consume(payload: EachBatchPayload): Promise<void> {
@@ -274,9 +334,9 @@ export class KafkaSource implements Source {
     this.#handledBatch = true;
     this.#commitOnce = (offsets) => payload.commitOffsetsIfNecessary(offsets);
     const lease = this.#leases.get(batch.partition);
-    if (lease === undefined || this.#ended || payload.isStale()) return;
+    if (lease === undefined || this.#ended || payload.isStale() || !this.#isReadable(lease)) return;
     for (const message of batch.messages) {
-      if (!(await this.#hasRoom(payload))) return;
+      if (!(await this.#hasRoom(payload)) || this.#leases.get(batch.partition) !== lease) return;
       const offset = BigInt(message.offset);
       // A fetch that was retried begins again where the last whole batch ended.
       if (lease.next !== undefined && offset < lease.next) continue;
@@ -287,6 +347,11 @@ export class KafkaSource implements Source {
     lease.next = BigInt(batch.lastOffset()) + 1n;
     this.#options.happenings.consumerLag(this.#topic, batch.partition, Number(batch.offsetLag()));
     this.#checkEnd();
+  }
+
+  /** A batch may have been fetched before its partition was lost and paused. */
+  #isReadable({ next }: Lease): boolean {
+    return this.#options.claims === undefined || next !== undefined;
   }
 
   #offer(record: KafkaRecord): void {
@@ -350,7 +415,7 @@ export class KafkaSource implements Source {
     const handled = this.#handledBatch;
     this.#handledBatch = false;
     const lease = this.#leases.get(partition);
-    if (handled || lease === undefined || this.#ended) return;
+    if (handled || lease === undefined || this.#ended || !this.#isReadable(lease)) return;
     if (lease.next === undefined || lease.next <= lastOffset) lease.next = lastOffset + 1n;
     this.#checkEnd();
   }
@@ -363,8 +428,10 @@ export class KafkaSource implements Source {
   #checkEnd(): void {
     if (this.#options.stopAtEnd !== true) return;
     const leases = [...this.#leases.values()];
+    // With claims also committed: what a failed transaction gives back is to be read again before the end.
     const atEnd = leases.every(
-      ({ partition, next }) => next !== undefined && next >= (this.#ends.get(partition) ?? 0n),
+      ({ partition, next, claim, inFlight }) =>
+        next !== undefined && next >= (this.#ends.get(partition) ?? 0n) && (claim === undefined || inFlight === 0),
     );
     if (atEnd) this.#settle('ended');
   }
@@ -380,13 +447,29 @@ export class KafkaSource implements Source {
       const offset = lease.committable;
       return offset === undefined || offset === lease.committed ? [] : [{ lease, offset }];
     });
-    if (due.length === 0 || this.#crashed || this.#commitOnce === undefined) return;
+    if (due.length === 0) return;
+    if (this.#options.claims !== undefined) {
+      await Promise.all(due.map(({ lease, offset }) => this.#commitGap(lease, offset)));
+      return;
+    }
+    if (this.#crashed || this.#commitOnce === undefined) return;
     const partitions = due.map(({ lease, offset }) => ({ partition: lease.partition, offset: String(offset) }));
     try {
       // A single attempt, in the generation that these leases belong to: kafkajs' own commitOffsets would try again
       // in the next one, and commit partitions that are no longer ours.
       await this.#commitOnce({ topics: [{ topic: this.#topic, partitions }] });
       for (const { lease, offset } of due) lease.committed = offset;
+    } catch (error) {
+      this.#options.happenings.offsetCommitFailed(this.#topic, messageOf(error));
+    }
+  }
+
+  /** Markers and gaps hold no frame that a transaction of the sink could carry on with. */
+  async #commitGap(lease: Lease, offset: bigint): Promise<void> {
+    if (lease.inFlight > 0 || lease.claim === undefined || offset <= (lease.committed ?? 0n)) return;
+    try {
+      await lease.claim.commit([], offset);
+      lease.committed = offset;
     } catch (error) {
       this.#options.happenings.offsetCommitFailed(this.#topic, messageOf(error));
     }

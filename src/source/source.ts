@@ -3,6 +3,15 @@
  */
 import type { SourcePosition } from '../event/accepted-event.js';
 
+/**
+ * The right to publish what comes of a partition, of sources that can lose it: a sink of the same technology uses it
+ * for transactions of accepted events and position together.
+ */
+export interface Claim {
+  /** False once the partition is somebody else's: its records are read again there. */
+  readonly held: boolean;
+}
+
 /** One serialised frame, as a source reads it. */
 export interface SourceRecord {
   readonly position: SourcePosition;
@@ -15,6 +24,10 @@ export interface SourceRecord {
   readonly availableUnixMs: number | undefined;
   /** The generated parton event of each event, where a recording knows it (see recording/recording.ts). */
   readonly sourceGroups?: Float64Array | undefined;
+  /** What a transaction needs; only of sources that are read exactly once. */
+  readonly claim?: Claim | undefined;
+  /** The stream needs the bytes no longer, though the record is not finished. */
+  letGo?(): void;
 }
 
 /** The side of the stream that a source feeds. */
@@ -46,7 +59,8 @@ export interface Source {
   /**
    * Acknowledgement: the record and all before it in its partition are decided, and what came of them is
    * durable. Called in offer order within a partition, also after `run` has resolved. Must not throw; a source
-   * that commits positions does it at its own pace and never beyond this point.
+   * that commits positions does it at its own pace and never beyond this point. Records whose claim ended before
+   * they were published are never finished.
    */
   finished(record: SourceRecord): void;
 

@@ -33,6 +33,27 @@ export class Happenings {
     this.log.warn({ topic, reason }, 'offset commit failed; frames since the last commit may be delivered again');
   }
 
+  /** A partition's claim ended though nobody gave it up: what was not committed is read again. */
+  claimLost(topic: string, partition: number, fenced: boolean, reason: string): void {
+    this.metrics.claimsLost.inc({ cause: fenced ? 'fenced' : 'failed' });
+    this.log[fenced ? 'info' : 'warn'](
+      { topic, partition, reason },
+      fenced
+        ? 'another process has taken the partition over; what was not committed is left to it'
+        : 'transaction failed; its frames will be read again',
+    );
+  }
+
+  claimFailed(topic: string, partition: number, reason: string): void {
+    this.log.warn({ topic, partition, reason }, 'partition cannot be claimed yet');
+  }
+
+  /** A frame that somebody else decides, or that is read again here. */
+  frameRelinquished(events: number): void {
+    this.metrics.eventsInFlight.dec(events);
+    this.metrics.eventsRelinquished.inc(events);
+  }
+
   frameReceived(events: number): void {
     this.metrics.framesReceived.inc();
     this.metrics.eventsReceived.inc(events);

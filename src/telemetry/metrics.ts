@@ -60,6 +60,16 @@ export class Metrics {
     labelNames: ['topic', 'partition'] as const,
     registers: [this.registry],
   });
+  readonly eventsRelinquished = this.#counter(
+    'trigger_events_relinquished_total',
+    'Events received whose partition was lost before they were published',
+  );
+  readonly claimsLost = new Counter({
+    name: 'trigger_claims_lost_total',
+    help: 'Claims on partitions that ended with a failed transaction',
+    labelNames: ['cause'] as const,
+    registers: [this.registry],
+  });
   readonly rebalances = this.#counter('trigger_consumer_rebalances_total', 'Partition assignments received');
 
   readonly workerFailures = new Counter({

@@ -31,7 +31,7 @@ import {
   type EndpointSettings,
 } from '../stream.js';
 import { summaryText } from '../summary.js';
-import { COMMON_OPTIONS, defineVerb, KAFKA_OPTIONS, SCORING_OPTIONS, type Context } from '../verb.js';
+import { COMMON_OPTIONS, defineVerb, DELIVERY_OPTIONS, KAFKA_OPTIONS, SCORING_OPTIONS, type Context } from '../verb.js';
 
 const SHIPPED_RECORDING = join(PACKAGE_ROOT, 'models', 'recordings', 'sample.l1f.zst');
 const FRAMES_TOPIC = 'l1.frames';
@@ -54,6 +54,7 @@ const OPTION_NAMES = [
   'stay',
   'broker',
   ...KAFKA_OPTIONS,
+  ...DELIVERY_OPTIONS,
   'deadLetter',
   'partitions',
   'frameEvents',
@@ -106,9 +107,15 @@ async function withBroker(settings: DemoSettings, recording: string, context: Co
     // The topics of an existing cluster may hold earlier frames: everything here counts from where they end now.
     const readBack = await AcceptedReader.open(connection, ACCEPTED_TOPIC, context.log);
     const happenings = createHappenings(context);
-    const { source } = openTopicSource(FRAMES_TOPIC, endpoints, false, happenings);
+    const { source, claims } = openTopicSource(
+      FRAMES_TOPIC,
+      { ...settings, ...endpoints },
+      `kafka:${ACCEPTED_TOPIC}`,
+      false,
+      happenings,
+    );
     await startGroupAtEnd(connection, FRAMES_TOPIC, endpoints.group, context.log);
-    const input = { source, progress: () => ({ ...state }), labelNames: truth.names };
+    const input = { source, progress: () => ({ ...state }), labelNames: truth.names, claims };
     const { pool, sink } = await openPoolAndSink(
       paths,
       `kafka:${ACCEPTED_TOPIC}`,

@@ -13,7 +13,7 @@ import {
   ScoresFile,
 } from '../stream.js';
 import { summaryText } from '../summary.js';
-import { COMMON_OPTIONS, defineVerb, KAFKA_OPTIONS, SCORING_OPTIONS } from '../verb.js';
+import { COMMON_OPTIONS, defineVerb, DELIVERY_OPTIONS, KAFKA_OPTIONS, SCORING_OPTIONS } from '../verb.js';
 
 export const runVerb = defineVerb({
   name: 'run',
@@ -26,6 +26,7 @@ export const runVerb = defineVerb({
     'targetRate',
     'threshold',
     ...KAFKA_OPTIONS,
+    ...DELIVERY_OPTIONS,
     'group',
     'deadLetter',
     'partitions',
@@ -47,7 +48,7 @@ export const runVerb = defineVerb({
     const input =
       topic === undefined
         ? await openRecordingSource(settings.source, settings)
-        : openTopicSource(topic, settings, settings.stopAtEnd, happenings);
+        : openTopicSource(topic, settings, settings.sink, settings.stopAtEnd, happenings);
     const provenance = new Map([
       ['source', settings.source],
       ...paths.map(({ name, bundle, threshold }): [string, string] => [
