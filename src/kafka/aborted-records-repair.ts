@@ -27,7 +27,7 @@ let repaired = false;
 export function repairAbortedRecords(): void {
   if (repaired) return;
   repaired = true;
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its broker below
+   
   const original = Broker.prototype.fetch;
   Broker.prototype.fetch = async function (request) {
     const response = await original.call(this, request);

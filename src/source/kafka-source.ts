@@ -292,7 +292,10 @@ export class KafkaSource implements Source {
         };
         lease.claim = claim;
         if (this.#isCurrent(lease)) await this.#locate(lease);
-        if (!this.#isCurrent(lease)) return await claim.end('partition revoked');
+        if (!this.#isCurrent(lease)) {
+          await claim.end('partition revoked');
+          return;
+        }
         this.#seek(lease);
         this.#consumer?.resume([{ topic: this.#topic, partitions: [partition] }]);
         return;
