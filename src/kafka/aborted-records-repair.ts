@@ -27,7 +27,7 @@ let repaired = false;
 export function repairAbortedRecords(): void {
   if (repaired) return;
   repaired = true;
-   
+
   const original = Broker.prototype.fetch;
   Broker.prototype.fetch = async function (request) {
     const response = await original.call(this, request);
