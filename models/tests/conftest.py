@@ -99,3 +99,42 @@ def normalized_bundle(tmp_path_factory: pytest.TempPathFactory, recording: Path)
     """A tiny normalized autoencoder's bundle."""
     settings = {**TINY, "name": "tiny-nae", "phases": [*TINY["phases"], NORMALIZED]}
     return train(tmp_path_factory.mktemp("nae"), recording, settings)
+
+
+VARIATIONAL: dict[str, Any] = {"objective": "variational", "steps": 150, "batch_size": 128, "look_every": 100}
+
+
+@pytest.fixture(scope="session", params=["error", "kl", "mean-squared", "dirichlet"])
+def variational_bundle(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, recording: Path
+) -> Path:
+    """A tiny variational autoencoder's bundle, one per score, and one with a Dirichlet latent space."""
+    dirichlet = request.param == "dirichlet"
+    model = {
+        "type": "variational",
+        "hidden": [16],
+        "latent": 6,
+        "score_kind": "error" if dirichlet else request.param,
+        "dirichlet": 1.0 if dirichlet else 0.0,
+    }
+    settings = {**TINY, "name": "tiny-vae", "model": model, "phases": [VARIATIONAL]}
+    return train(tmp_path_factory.mktemp("vae"), recording, settings)
+
+
+@pytest.fixture(scope="session")
+def event_normalized_bundle(tmp_path_factory: pytest.TempPathFactory, recording: Path) -> Path:
+    """A tiny normalized autoencoder whose chains run over events, with an energy per object."""
+    phase = {
+        **NORMALIZED,
+        "objective": "event-normalization",
+        "settings": {
+            "chains": 16,
+            "latent_chains": 8,
+            "input_steps": 3,
+            "largest_rise": 1e9,
+            "smallest_acceptance": 0.0,
+        },
+    }
+    model = {**TINY["model"], "trained_energy": True}
+    settings = {**TINY, "name": "tiny-event-nae", "model": model, "phases": [*TINY["phases"], phase]}
+    return train(tmp_path_factory.mktemp("event-nae"), recording, settings)

@@ -22,9 +22,9 @@ from tests.conftest import TINY, random_events, train
 SHIPPED = sorted((Path(__file__).parents[1] / "bundles").iterdir())
 
 
-@pytest.fixture(params=["tiny", "tiny-nae", *(path.name for path in SHIPPED)])
+@pytest.fixture(params=["tiny", "tiny-nae", "tiny-event-nae", *(path.name for path in SHIPPED)])
 def any_bundle(request: pytest.FixtureRequest) -> scoring.Bundle:
-    fixtures = {"tiny": "bundle", "tiny-nae": "normalized_bundle"}
+    fixtures = {"tiny": "bundle", "tiny-nae": "normalized_bundle", "tiny-event-nae": "event_normalized_bundle"}
     name = request.param
     folder = request.getfixturevalue(fixtures[name]) if name in fixtures else SHIPPED[0].parent / name
     return scoring.load(folder)
@@ -75,6 +75,13 @@ def test_scores_of_all_legal_words_are_finite_and_not_negative(any_bundle: scori
     assert np.isfinite(scores).all() and (scores >= 0).all()
 
 
+def test_variational_scores_keep_the_promises_too(variational_bundle: Path) -> None:
+    bundle = scoring.load(variational_bundle)
+    test_scores_equal_the_trainers(bundle)
+    test_a_score_does_not_depend_on_row_or_batch(bundle)
+    test_scores_of_all_legal_words_are_finite_and_not_negative(bundle)
+
+
 def test_objects_in_other_slots_and_swapped_angles_change_the_score(any_bundle: scoring.Bundle) -> None:
     codes = layout.to_codes(random_events(256, seed=11))
     expected = any_bundle.scores(codes.reshape(-1, FEATURES))
@@ -91,15 +98,16 @@ def test_manifest_describes_the_graph(any_bundle: scoring.Bundle) -> None:
     widths = manifest["architecture"]["widths"]
     layers = list(itertools.pairwise(widths))
     latent = min(widths)
-    products = sum(a * b for a, b in layers) + latent**2 + 57
+    energy = manifest["training"]["settings"]["model"].get("trained_energy", False)
+    products = sum(a * b for a, b in layers) + latent**2 + 57 + (layout.OBJECTS if energy else 0)
     met = manifest["training"]["settings"].get("representation", {}).get("phi_reference", "met") == "met"
     assert manifest["flop_per_event"] == 2 * (products + (layout.OBJECTS**2 if met else 0))
-    assert manifest["parameters"] == sum(a * b + b for a, b in layers)
+    assert manifest["parameters"] == sum(a * b + b for a, b in layers) + (57 + layout.OBJECTS if energy else 0)
     assert manifest["sha256"] == hashlib.sha256((any_bundle.folder / "model.onnx").read_bytes()).hexdigest()
     assert manifest["training"]["dataset"]["sha256"] and manifest["training"]["seed"] >= 0
 
 
-@pytest.mark.parametrize("name", ["bundle", "normalized_bundle"])
+@pytest.mark.parametrize("name", ["bundle", "normalized_bundle", "event_normalized_bundle"])
 def test_the_same_seed_gives_the_same_bytes(
     request: pytest.FixtureRequest, tmp_path: Path, recording: Path, name: str
 ) -> None:

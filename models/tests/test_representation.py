@@ -15,7 +15,7 @@ from l1models.train.representation import FEATURES, Representation
 
 CHOICES = [
     Representation(pt, reference, reflect)
-    for pt in ("log", "fourth-root")
+    for pt in ("log", "eighth-root", "fourth-root", "square-root", "linear")
     for reference in ("met", "lepton", "none")
     for reflect in (False, True)
 ]
@@ -36,7 +36,7 @@ def test_graph_computes_what_the_trainer_computes(representation: Representation
     columns = []
     for column in range(FEATURES):
         graph = Graph(FEATURES)
-        units = representation.write(graph)
+        units = representation.write(graph).units
         weights = np.zeros(FEATURES)
         weights[column] = representation.scales[column]
         session = onnxruntime.InferenceSession(

@@ -37,7 +37,10 @@ def test_shipped_configurations_are_valid(path: Path) -> None:
         ({"model": {"type": "autoencoder", "hidden": [8]}}, r"model\.latent: missing"),
         ({"model": {"type": "forest", "hidden": [8], "latent": 2}}, r"model\.type: expected one of autoencoder"),
         ({"model": {"type": "autoencoder", "hidden": 8, "latent": 2}}, r"model\.hidden: expected a list"),
-        ({"representation": {"pt": "linear"}}, r"representation\.pt: expected one of log, fourth-root"),
+        (
+            {"representation": {"pt": "cubic"}},
+            r"representation\.pt: expected one of log, eighth-root, fourth-root",
+        ),
         ({"phases": [{"objective": "luck", "steps": 1}]}, r"phases\[0\]\.objective: expected one of reconstruction"),
         ({"phases": [{"objective": "reconstruction"}]}, r"phases\[0\]\.steps: missing"),
         ({"phases": [{**NORMALIZED, "settings": {"heat": 1}}]}, r"phases\[0\]\.settings\.heat: unknown key"),

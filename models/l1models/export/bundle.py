@@ -38,7 +38,7 @@ def write_bundle(run: TrainingRun, folder: Path) -> dict[str, Any]:
         "version": config.version,
         "sha256": digest,
         "input_layout": INPUT_LAYOUT,
-        "score": "weighted mean squared error of the reconstruction; larger is more anomalous; >= 0, no unit",
+        "score": f"{model.meaning}; larger is more anomalous; >= 0, no unit",
         "architecture": model.describe(),
         "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(run.params)),
         "flop_per_event": graph.flop_per_event,

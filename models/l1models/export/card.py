@@ -67,9 +67,11 @@ def _kind(manifest: dict[str, Any]) -> str:
     architecture = manifest["architecture"]
     if "description" in architecture:
         return str(architecture["description"])
-    normalized = any(phase["objective"] == "normalization" for phase in manifest["training"]["phases"])
-    kind = "Normalized autoencoder (arXiv:2105.05735)" if normalized else "Autoencoder"
-    return f"{kind}, {' - '.join(map(str, architecture['widths']))}, latent space on the unit sphere,"
+    objectives = {phase["objective"] for phase in manifest["training"]["phases"]}
+    kind = "Variational autoencoder" if "variational" in objectives else "Autoencoder"
+    if objectives & {"normalization", "event-normalization"}:
+        kind = "Normalized autoencoder (arXiv:2105.05735)"
+    return f"{kind}, {' - '.join(map(str, architecture['widths']))}, latent space: {architecture['latent']},"
 
 
 def _signal_use(training: dict[str, Any]) -> str:

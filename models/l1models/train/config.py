@@ -13,21 +13,31 @@ import yaml
 
 from l1models.errors import InputRefused
 from l1models.train.autoencoder import Autoencoder
+from l1models.train.event_normalization import EventNormalization
 from l1models.train.model import Model
-from l1models.train.objectives import Normalization, Objective, Reconstruction
+from l1models.train.objectives import Normalization, Objective, Reconstruction, Variational
 from l1models.train.representation import ErrorWeights, Representation
 from l1models.train.trainer import Phase
+from l1models.train.variational import VariationalAutoencoder
 
-OBJECTIVES: dict[str, type[Any]] = {"reconstruction": Reconstruction, "normalization": Normalization}
+OBJECTIVES: dict[str, type[Any]] = {
+    "reconstruction": Reconstruction,
+    "normalization": Normalization,
+    "event-normalization": EventNormalization,
+    "variational": Variational,
+}
 
 
 @dataclass(frozen=True)
-class AutoencoderSettings:
-    """Layer widths of an autoencoder."""
+class ModelSettings:
+    """Kind and layer widths of a model; the fields of the kind's class."""
 
-    type: Literal["autoencoder"]
+    type: Literal["autoencoder", "variational"]
     hidden: tuple[int, ...]
     latent: int
+    trained_energy: bool = False
+    score_kind: Literal["error", "kl", "mean-squared"] = "error"
+    dirichlet: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Config:
 
     name: str
     version: str
-    model: AutoencoderSettings
+    model: ModelSettings
     phases: tuple[dict[str, Any], ...]
     representation: Representation = field(default_factory=Representation)
     error_weights: ErrorWeights = field(default_factory=ErrorWeights)
@@ -45,7 +55,19 @@ class Config:
 
     def build_model(self) -> Model:
         """The model described."""
-        return Autoencoder(self.model.hidden, self.model.latent, self.representation, self.error_weights)
+        settings = self.model
+        if settings.type == "variational":
+            return VariationalAutoencoder(
+                settings.hidden,
+                settings.latent,
+                settings.score_kind,
+                settings.dirichlet,
+                self.representation,
+                self.error_weights,
+            )
+        return Autoencoder(
+            settings.hidden, settings.latent, self.representation, self.error_weights, settings.trained_energy
+        )
 
     def build_phases(self) -> list[tuple[str, Phase]]:
         """The phases with the names of their objectives, in order."""

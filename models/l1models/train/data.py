@@ -27,8 +27,10 @@ class Background:
     provenance: dict[str, Any]
 
 
-def read_background(path: Path, validation_events: int, events: int | None = None) -> Background:
-    """Read the background of a recording; ``events`` takes that many from its start, else all.
+def read_background(
+    path: Path, validation_events: int, events: int | None = None, processes: tuple[str, ...] | None = None
+) -> Background:
+    """Read the background of a recording; ``events`` takes that many from its start, ``processes`` these alone.
 
     The last ``validation_events`` are set apart, and with them every event of the file that shares a generated
     parton event with one of them. Processes with many such events therefore weigh more there than in the file: the
@@ -38,6 +40,14 @@ def read_background(path: Path, validation_events: int, events: int | None = Non
     if not any(described.background):
         raise InputRefused(f"{path}: expected background events, received only {', '.join(described.process_names)}")
     flags = np.array(described.background)
+    if processes is not None:
+        missing = set(processes) - {name for name, flag in zip(described.process_names, flags, strict=True) if flag}
+        if missing:
+            raise InputRefused(
+                f"{path}: expected background {', '.join(sorted(missing))}, "
+                f"received {', '.join(described.process_names)}"
+            )
+        flags = flags & np.isin(described.process_names, processes)
     parts, groups = [], []
     for block in hdf5.blocks(path):
         kept = flags[block.process]

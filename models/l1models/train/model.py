@@ -20,6 +20,10 @@ class Model(Protocol):
     def representation(self) -> Representation:
         """What the model sees of an event."""
 
+    @property
+    def meaning(self) -> str:
+        """What the score is, for manifest and card."""
+
     def initialise(self, key: jax.Array) -> Params:
         """Parameters before training."""
 

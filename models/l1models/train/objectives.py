@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from l1models.train.autoencoder import Autoencoder
 from l1models.train.model import Model, Params
 from l1models.train.sampling import sample_in_box, sample_on_sphere
+from l1models.train.variational import VariationalAutoencoder
 
 # How far chains may leave the hardware grid, in feature units: absent objects lie on its very edge.
 _MARGIN = 1.0
@@ -52,11 +53,40 @@ class Reconstruction:
         self, model: Model, params: Params, state: Any, features: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, tuple[Any, Measures]]:
         """Mean score."""
+        if isinstance(model, Autoencoder):
+            params = model.with_fixed_energy(params)
         loss = jnp.mean(model.score(params, features))
         return loss, (state, {"energy_data": loss})
 
     def healthy(self, measures: dict[str, float]) -> bool:
         """Nothing can drift away here but into values that are not finite, which the trainer refuses."""
+        return True
+
+
+@dataclass(frozen=True)
+class Variational:
+    """Negative evidence bound: reconstruction error + ``divergence_weight`` x Kullback-Leibler divergence.
+
+    Half the weight is the variance with which the error, per feature, is taken for a Gaussian's.
+    """
+
+    divergence_weight: float = 3e-4
+
+    def start(self, model: VariationalAutoencoder, params: Params, features: jax.Array, key: jax.Array) -> Any:
+        """No state."""
+        return ()
+
+    def loss(
+        self, model: VariationalAutoencoder, params: Params, state: Any, features: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, Measures]]:
+        """Mean of the bound at one latent sample per event."""
+        errors, divergences = model.sampled_error_and_divergence(params, features, key)
+        error, divergence = jnp.mean(errors), jnp.mean(divergences)
+        loss = error + self.divergence_weight * divergence
+        return loss, (state, {"energy_data": error, "divergence": divergence})
+
+    def healthy(self, measures: dict[str, float]) -> bool:
+        """Only values that are not finite end it; a divergence of zero is a collapsed posterior, and is logged."""
         return True
 
 

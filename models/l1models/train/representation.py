@@ -10,7 +10,7 @@ agree, and a rotated event has the same score to the last bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ INPUT_LAYOUT = "hw-int16-planar"
 # pT is compressed around this scale: the transforms below are linear beneath it and grow slowly above.
 PT_SCALE = 10.0  # GeV
 _PT_SCALE_CODES = np.float32(PT_SCALE / layout.PT_LSB)
-_FOURTH_ROOT_OF_SCALE = np.sqrt(np.sqrt(_PT_SCALE_CODES))
+_SQUARE_ROOTS = {"linear": 0, "square-root": 1, "fourth-root": 2, "eighth-root": 3}
 _CODES_PER_TURN = float(layout.PHI_CODES)
 # A difference of angles in turns plus this, rounded down, is the number of turns to take off: 288 codes become -288,
 # and no rounding error of the product (a code is 1/576) can tip the balance.
@@ -34,30 +34,44 @@ _HALF_TURN = 0.5005
 _ELECTRON, _MUON = layout.ELECTRONS.start, layout.MUONS.start
 
 
+class Written(NamedTuple):
+    """Names in a graph: the graph units, float32 (N, 57), and the pT codes as float32, (N, 19)."""
+
+    units: str
+    pt_codes: str
+
+
 @dataclass(frozen=True)
 class Representation:
     """Choices of the representation; absent objects are zero in all of them.
 
-    ``pt``: "log", log(1 + pT / 10 GeV); or "fourth-root", 4 ((1 + pT / 10 GeV)^(1/4) - 1), which has the
-    same slope at zero and is cheaper. ``phi_reference``: angles relative to "met", to the leading "lepton"
+    ``pt``: "log", log(1 + pT / 10 GeV); or ((1 + pT / 10 GeV)^n - 1) / n for n = 1/8 ("eighth-root") to 1
+    ("linear"), which have the same slope at zero and are cheaper: the larger n, the more a model looks at hard
+    objects (the reweighting of arXiv:2206.14225). ``phi_reference``: angles relative to "met", to the leading "lepton"
     (electron or muon), or "none". ``reflect_eta``: mirrors the event so that the leading lepton has eta >= 0.
     """
 
-    pt: Literal["log", "fourth-root"] = "fourth-root"
+    pt: Literal["log", "eighth-root", "fourth-root", "square-root", "linear"] = "fourth-root"
     phi_reference: Literal["met", "lepton", "none"] = "met"
     reflect_eta: bool = False
 
     @property
+    def _power(self) -> float:
+        return 0.0 if self.pt == "log" else 0.5 ** _SQUARE_ROOTS[self.pt]
+
+    @property
     def scales(self) -> NDArray[np.float64]:
         """Feature per graph unit, (57,): eta / 2 and phi in radians."""
-        pt = 1.0 if self.pt == "log" else 4.0 / float(_FOURTH_ROOT_OF_SCALE)
+        power = self._power
+        pt = 1.0 if power == 0 else 1 / (power * float(_PT_SCALE_CODES) ** power)
         return np.repeat([pt, layout.ETA_LSB / 2, layout.PHI_LSB], layout.OBJECTS)
 
     @property
     def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Lowest and highest value each feature takes on the hardware grid, two times (57,)."""
         largest = layout.PT_CODE_MAX / float(_PT_SCALE_CODES)
-        pt = np.log1p(largest) if self.pt == "log" else 4 * ((1 + largest) ** 0.25 - 1)
+        power = self._power
+        pt = np.log1p(largest) if power == 0 else ((1 + largest) ** power - 1) / power
         eta = layout.ETA_CODE_MAX * layout.ETA_LSB / 2
         high = np.repeat([pt, eta, np.pi], layout.OBJECTS)
         low = np.repeat([0.0, -eta, -np.pi], layout.OBJECTS)
@@ -81,14 +95,31 @@ class Representation:
         if self.pt == "log":
             pt = jnp.log(pt * (1 / _PT_SCALE_CODES) + 1)
         else:
-            pt = jnp.sqrt(jnp.sqrt(pt + _PT_SCALE_CODES)) - _FOURTH_ROOT_OF_SCALE
+            pt = _rooted(pt + _PT_SCALE_CODES, self.pt) - _rooted(_PT_SCALE_CODES, self.pt)
         return jnp.concatenate([pt, eta, phi], axis=1) * self.scales.astype(np.float32)
 
-    def write(self, graph: Graph) -> str:
-        """Add the representation to ``graph``; returns the name of the graph units, float32 (N, 57)."""
+    def codes(self, features: jax.Array) -> jax.Array:
+        """Codes (N, 57), not rounded, of features: the inverse of `features` up to a rotation and a reflection."""
+        pt, eta, phi = jnp.split(features / self.scales.astype(np.float32), 3, axis=1)
+        power = self._power
+        if power == 0:
+            pt = _PT_SCALE_CODES * jnp.expm1(jnp.clip(pt, 0, 6))
+        else:
+            scale = _PT_SCALE_CODES**power
+            pt = jnp.clip(pt + scale, scale, (layout.PT_CODE_MAX + _PT_SCALE_CODES) ** power) ** (1 / power)
+            pt = pt - _PT_SCALE_CODES
+        return jnp.concatenate([pt, eta, phi], axis=1)
+
+    def present(self, features: jax.Array) -> jax.Array:
+        """1 for objects that are there, else 0, (N, 19)."""
+        return (features[:, : layout.OBJECTS] > 0).astype(jnp.float32)
+
+    def write(self, graph: Graph) -> Written:
+        """Add the representation to ``graph``."""
         parts = graph.constant([layout.OBJECTS] * 3, np.int64)
         values = graph.add("Cast", INPUT, to=1)
         pt, eta, phi = graph.add_many("Split", [values, parts], 3, axis=1)
+        codes = pt
         electron_leads = ""
         if self.reflect_eta or self.phi_reference == "lepton":
             electron_leads = graph.add("GreaterOrEqual", graph.column(pt, _ELECTRON), graph.column(pt, _MUON))
@@ -115,9 +146,17 @@ class Representation:
             ratio = graph.add("Mul", pt, graph.constant(1 / _PT_SCALE_CODES))
             pt = graph.add("Log", graph.add("Add", ratio, graph.constant(1.0)))
         else:
-            root = graph.add("Sqrt", graph.add("Sqrt", graph.add("Add", pt, graph.constant(_PT_SCALE_CODES))))
-            pt = graph.add("Sub", root, graph.constant(_FOURTH_ROOT_OF_SCALE))
-        return graph.add("Concat", pt, eta, phi, axis=1)
+            root = graph.add("Add", pt, graph.constant(_PT_SCALE_CODES))
+            for _ in range(_SQUARE_ROOTS[self.pt]):
+                root = graph.add("Sqrt", root)
+            pt = graph.add("Sub", root, graph.constant(_rooted(_PT_SCALE_CODES, self.pt)))
+        return Written(graph.add("Concat", pt, eta, phi, axis=1), codes)
+
+
+def _rooted(values: Any, transform: str) -> Any:
+    for _ in range(_SQUARE_ROOTS[transform]):
+        values = jnp.sqrt(values) if isinstance(values, jax.Array) else np.sqrt(values)
+    return values
 
 
 def _to_all_objects(graph: Graph, column: str) -> str:

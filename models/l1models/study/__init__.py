@@ -1,0 +1,1 @@
+"""Many trainings from one plan: seeds, representations, contaminated and inverse training sets."""
