@@ -53,4 +53,4 @@ def features(codes: Codes) -> NDArray[np.float32]:
 
 def write(graph: Graph) -> str:
     """Add the representation to ``graph``; returns the name of its graph units, float32 (N, 57)."""
-    return _REPRESENTATION.write(graph)
+    return _REPRESENTATION.write(graph).units
