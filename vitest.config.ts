@@ -8,6 +8,15 @@ export default defineConfig({
         test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/integration/**'], testTimeout: 120_000 },
       },
       {
+        // The same tests as among the units, at length.
+        test: {
+          name: 'fuzz',
+          include: ['test/fuzz/**/*.test.ts'],
+          env: { FUZZ_FRAMES: process.env.FUZZ_FRAMES ?? '1000000' },
+          testTimeout: 1_800_000,
+        },
+      },
+      {
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
