@@ -19,8 +19,9 @@ const mayImport = {
   broker: ['errors', 'telemetry', 'kafka'],
   replay: ['errors', 'event', 'telemetry', 'kafka'],
   pipeline: [...foundations, 'source', 'score', 'decide', 'sink'],
+  sample: ['errors'],
   calibrate: [...foundations, 'decide'],
-  evaluate: [...foundations, 'decide'],
+  evaluate: [...foundations, 'decide', 'sample'],
   benchmark: [
     ...foundations,
     ...['config', 'source', 'sink', 'score', 'pipeline', 'recording', 'kafka', 'replay', 'broker'],

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { flagName, type Settings } from '../config/options.js';
 import { calibratedThreshold } from '../decide/threshold.js';
 import { messageOf, TriggerError } from '../errors.js';
-import { bundleName, loadBundle, type Bundle } from '../model/bundle.js';
+import { bundleName, loadBundle, type Bundle, type Quantisation } from '../model/bundle.js';
 import { checkParity } from '../model/parity.js';
 import type { Device } from '../model/session.js';
 import type { Path } from '../score/menu.js';
@@ -76,6 +76,18 @@ export async function openPaths(settings: CutSettings & Settings<'quantise'>): P
 export async function openForScoring(model: string): Promise<Path> {
   const bundle = await openBundle(model, { uncalibrated: true });
   return { name: bundleName(bundle.directory), bundle, threshold: Infinity };
+}
+
+/** The path of `--beyond BUNDLE[@R]`: another trigger at a calibrated threshold. */
+export async function openBeyond(
+  given: string,
+  quantise: Quantisation,
+): Promise<{ path: Path; targetRate: number; threshold: number }> {
+  const [, model, rate] = /^(.+?)(?:@([0-9.eE+-]+))?$/.exec(given)!;
+  const targetRate = rate === undefined ? DEFAULT_TARGET_RATE : Number(rate);
+  const bundle = await openBundle(model!);
+  const { threshold } = calibratedThreshold(bundle, targetRate, quantise);
+  return { path: { name: bundleName(bundle.directory), bundle, threshold: Infinity }, targetRate, threshold };
 }
 
 /** Choose the device, check every bundle's parity set on it, and start the workers. */

@@ -74,6 +74,30 @@ export const OPTIONS = {
     repeatable: true,
     help: 'signal recording and what to call it; repeatable',
   }),
+  against: option({
+    schema: text.optional(),
+    value: 'BUNDLE',
+    help: 'compare every model with this one on the same events (paired bootstrap)',
+  }),
+  beyond: option({
+    schema: text.optional(),
+    value: 'BUNDLE[@R]',
+    help: 'another trigger at its calibrated rate R (default 1e-5): state what the models find beyond it',
+  }),
+  union: option({
+    schema: flag.default(false),
+    help: 'also the union of the models, 2 to 4 paths that share the background efficiency',
+  }),
+  replicas: option({
+    schema: count.min(40).max(10_000).multipleOf(2).default(200),
+    value: 'N',
+    help: 'bootstrap replicas, an even number',
+  }),
+  method: option({
+    schema: z.enum(['empirical', 'gpd']).default('empirical'),
+    value: 'M',
+    help: 'thresholds from the empirical quantile, or from a generalised Pareto fit to the tail',
+  }),
   targetRates: option({
     schema: list(rate).default([1e-2, 1e-3, 1e-4, 1e-5]),
     value: 'R',

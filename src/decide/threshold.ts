@@ -27,38 +27,34 @@ export function calibratedThreshold(bundle: Bundle, targetRate: number, quantisa
   return calibration;
 }
 
+/** Events that may pass of a number of them: 1e-5 * 1e5 must be 1, not 0.99...; the slack is more than rounding. */
+export function allowedEvents(rate: number, events: number): number {
+  return Math.floor(rate * events + 1e-6);
+}
+
 /**
- * The threshold at which as many events pass (score >= threshold) as may, at most `rate * scores.length`: the score of
- * the lowest event that passes.
+ * The threshold at which as many events pass (score >= threshold) as may, {@link allowedEvents} at most: the score of the
+ * lowest event that passes.
  *
  * Equal scores pass together or not at all, so fewer may pass. Where not even one event may pass, the threshold
  * is the next float32 above the highest score.
  *
- * @param ascending - background scores, sorted
+ * @param falling - the highest background scores, sorted from the highest down: at least one more than may pass, or all
+ * @param events - background events in all
  */
-export function empiricalThreshold(ascending: Float32Array, rate: number): { threshold: number; passing: number } {
-  const events = ascending.length;
-  // 1e-5 * 1e5 must be 1, not 0.99...: half an event of slack is more than rounding and less than an event.
-  const allowed = Math.floor(rate * events + 1e-6);
-  const highest = ascending[events - 1];
+export function empiricalThreshold(
+  falling: Float32Array,
+  events: number,
+  rate: number,
+): { threshold: number; passing: number } {
+  const highest = falling[0];
   if (highest === undefined) throw new TriggerError('INPUT_REFUSED', 'expected background events, received none');
-  if (allowed >= events) return { threshold: ascending[0]!, passing: events };
-  const firstRejected = ascending[events - allowed - 1]!;
-  const threshold = nextFloat32(firstRejected);
-  const first = lowerBound(ascending, threshold);
-  return first === events ? { threshold, passing: 0 } : { threshold: ascending[first]!, passing: events - first };
-}
-
-/** Index of the first score at or above a value. */
-export function lowerBound(ascending: Float32Array, value: number): number {
-  let low = 0;
-  let high = ascending.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (ascending[middle]! < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  const allowed = allowedEvents(rate, events);
+  if (allowed >= events) return { threshold: falling[events - 1]!, passing: events };
+  const firstRejected = falling[allowed]!;
+  let passing = allowed;
+  while (passing > 0 && falling[passing - 1] === firstRejected) passing--;
+  return passing === 0 ? { threshold: nextFloat32(highest), passing } : { threshold: falling[passing - 1]!, passing };
 }
 
 /** The next larger float32. */

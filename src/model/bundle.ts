@@ -53,6 +53,18 @@ const calibrationSchema = z.object({
   low: z.number().min(0),
   high: z.number().max(1),
   method: z.string(),
+  /** Of thresholds from a tail fit (src/calibrate/pareto-tail.ts). */
+  fit: z
+    .object({
+      tail_events: z.int().positive(),
+      tail_start: z.number(),
+      shape: z.number(),
+      scale: z.number().positive(),
+      design_effect: z.number().min(1),
+      anderson_darling: z.number(),
+      p_value: z.number().min(0).max(1),
+    })
+    .exactOptional(),
   background: z.object({ name: z.string(), sha256 }),
   quantisation: z.enum(QUANTISATIONS),
 });

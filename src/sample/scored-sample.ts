@@ -127,7 +127,7 @@ export class ScoredSample {
 export function writeWords(file: number, words: Uint32Array): void {
   const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
   } catch (error) {
     throw new TriggerError('SINK_FAILED', `temporary file in ${tmpdir()} (TMPDIR): ${messageOf(error)}`, {
       cause: error,
@@ -138,7 +138,7 @@ export function writeWords(file: number, words: Uint32Array): void {
 /** Read `count` words from word `position` of a file on. */
 export function readWords(file: number, words: Uint32Array, count: number, position: number): void {
   const bytes = new Uint8Array(words.buffer, words.byteOffset, 4 * count);
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const read = readSync(file, bytes, at, bytes.length - at, 4 * position + at);
     if (read === 0) throw new TriggerError('RECORDING_TRUNCATED', `temporary file in ${tmpdir()} became shorter`);
     at += read;

@@ -149,7 +149,7 @@ function* merge(
 
 function siftDown(heap: Cursor[], start: number): void {
   const key = (node: number): number => heap[node]!.words[heap[node]!.at]!;
-  for (let node = start; ; ) {
+  for (let node = start; ;) {
     let smallest = node;
     for (const child of [2 * node + 1, 2 * node + 2]) {
       if (child < heap.length && key(child) < key(smallest)) smallest = child;
@@ -163,7 +163,7 @@ function siftDown(heap: Cursor[], start: number): void {
 const pun = new DataView(new ArrayBuffer(4));
 
 /** Key that sorts scores from the highest down: the order of float32 in the order of unsigned words, reversed. */
-export function descendingKey(score: number): number {
+function descendingKey(score: number): number {
   pun.setFloat32(0, score);
   const bits = pun.getInt32(0);
   return ~(bits ^ ((bits >> 31) | 0x80000000)) >>> 0;

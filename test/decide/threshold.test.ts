@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { calibratedThreshold, empiricalThreshold, lowerBound, nextFloat32 } from '#nae/decide/threshold.js';
+import { calibratedThreshold, empiricalThreshold, nextFloat32 } from '#nae/decide/threshold.js';
 import { loadBundle } from '#nae/model/bundle.js';
 
 import { BUNDLES } from '../pipeline/memory-stream.js';
@@ -16,7 +16,7 @@ describe('the empirical threshold', () => {
   it('passes at most the wanted fraction, and one step lower would pass more', () => {
     fc.assert(
       fc.property(fc.oneof(scores, coarse), fc.double({ min: 1e-6, max: 1, noNaN: true }), (ascending, rate) => {
-        const { threshold, passing } = empiricalThreshold(ascending, rate);
+        const { threshold, passing } = empiricalThreshold(ascending.toReversed(), ascending.length, rate);
         const above = (cut: number): number => ascending.filter((score) => score >= cut).length;
         expect(Math.fround(threshold)).toBe(threshold);
         expect(above(threshold)).toBe(passing);
@@ -29,32 +29,24 @@ describe('the empirical threshold', () => {
   });
 
   it('keeps exactly the fraction where there are no ties', () => {
-    const ascending = Float32Array.from({ length: 100_000 }, (_, event) => event);
-    expect(empiricalThreshold(ascending, 1e-5)).toEqual({ threshold: 99_999, passing: 1 });
-    expect(empiricalThreshold(ascending, 1e-3)).toEqual({ threshold: 99_900, passing: 100 });
-    expect(empiricalThreshold(ascending, 1e-6)).toEqual({ threshold: nextFloat32(99_999), passing: 0 });
+    const falling = Float32Array.from({ length: 100_000 }, (_, event) => 99_999 - event);
+    expect(empiricalThreshold(falling, 100_000, 1e-5)).toEqual({ threshold: 99_999, passing: 1 });
+    expect(empiricalThreshold(falling, 100_000, 1e-3)).toEqual({ threshold: 99_900, passing: 100 });
+    expect(empiricalThreshold(falling, 100_000, 1e-6)).toEqual({ threshold: nextFloat32(99_999), passing: 0 });
   });
 
   it('refuses an empty background', () => {
-    expect(() => empiricalThreshold(new Float32Array(0), 0.1)).toThrow('expected background events');
+    expect(() => empiricalThreshold(new Float32Array(0), 0, 0.1)).toThrow('expected background events');
   });
 });
 
-describe('helpers of the threshold', () => {
+describe('the next float32', () => {
   it('nextFloat32 is the next one', () => {
     fc.assert(
       fc.property(fc.float({ noNaN: true, noDefaultInfinity: true, max: Math.fround(1e38) }), (value) => {
         const next = nextFloat32(value);
         expect(next).toBeGreaterThan(value);
         expect([value, next]).toContain(Math.fround((value + next) / 2));
-      }),
-    );
-  });
-
-  it('lowerBound finds the first at or above', () => {
-    fc.assert(
-      fc.property(coarse, fc.float({ min: -1, max: 7, noNaN: true }), (ascending, value) => {
-        expect(lowerBound(ascending, value)).toBe(ascending.filter((score) => score < value).length);
       }),
     );
   });

@@ -1,81 +1,106 @@
 /**
- * `evaluate`: what a model finds, on a background and signal recordings or on one labelled recording.
+ * `evaluate`: what models find, on a background and signal recordings or on one labelled recording.
  */
-import { effectiveEvents } from '../../decide/intervals.js';
 import { TriggerError } from '../../errors.js';
-import { BACKGROUND_EFFICIENCIES, evaluate, type Evaluation } from '../../evaluate/evaluate.js';
-import { openForScoring, openPool } from '../models.js';
-import { grouped, report, table } from '../result.js';
-import { backgroundOf, scoreRecording, type ScoredRecording } from '../score-recording.js';
+import { compare, evaluate, statisticsOf, type Evaluated, type EvaluationOptions } from '../../evaluate/evaluate.js';
+import { evaluateUnion, unionTail } from '../../evaluate/union.js';
+import { ScoredSample } from '../../sample/scored-sample.js';
+import { comparisonText, evaluationText, unionText } from '../evaluation-text.js';
+import { openBeyond, openForScoring, openPool } from '../models.js';
+import { report } from '../result.js';
+import { scoreRecording, type ScoringTarget } from '../score-recording.js';
 import { createHappenings } from '../stream.js';
 import { COMMON_OPTIONS, defineVerb, SCORING_OPTIONS } from '../verb.js';
+
+const SEED = 1;
+const UNION_PATHS = { least: 2, most: 4 } as const;
 
 export const evaluateVerb = defineVerb({
   name: 'evaluate',
   summary: 'AUC and signal efficiencies at fixed background efficiencies, with intervals',
   arguments: [],
-  options: [...COMMON_OPTIONS, ...SCORING_OPTIONS, 'oneModel', 'background', 'signal'],
+  options: [
+    ...COMMON_OPTIONS,
+    ...SCORING_OPTIONS,
+    ...(['model', 'background', 'signal', 'against', 'beyond', 'union', 'replicas'] as const),
+  ],
   async run(settings, _positional, context) {
-    const path = await openForScoring(settings.oneModel);
-    const pool = await openPool([path], settings, createHappenings(context));
+    const named = settings.model ?? [];
+    if (named.length === 0) throw new TriggerError('USAGE', '--model: is required');
+    if (settings.union && (named.length < UNION_PATHS.least || named.length > UNION_PATHS.most)) {
+      throw new TriggerError('USAGE', `--union: expected 2 to 4 --model, received ${named.length}`);
+    }
+    const given = settings.against === undefined ? named : [...named, settings.against];
+    const paths = await Promise.all(given.map((model) => openForScoring(model)));
+    const names = paths.map(({ bundle }) => bundle.manifest.name);
+    const beyond = settings.beyond === undefined ? undefined : await openBeyond(settings.beyond, settings.quantise);
+    const pool = await openPool(beyond === undefined ? paths : [...paths, beyond.path], settings, createHappenings(context));
+    const sample = new ScoredSample(paths.length);
     try {
-      const background = await scoreRecording(settings.background, pool, settings, context);
-      const signals = labelledSignals(background);
+      const score = (path: string, className: string | undefined): Promise<number> => {
+        const elsewhere: Pick<ScoringTarget, 'elsewhere'> = beyond === undefined ? {} : { elsewhere: beyond.threshold };
+        return scoreRecording(path, pool, { sample, className, ...elsewhere }, settings, context);
+      };
+      await score(settings.background, undefined);
       for (const entry of settings.signal ?? []) {
         const at = entry.indexOf('=');
         const name = entry.slice(0, at);
-        if (signals.has(name)) throw new TriggerError('USAGE', `--signal ${entry}: there are two signals of this name`);
-        const { scores } = await scoreRecording(entry.slice(at + 1), pool, settings, context);
-        signals.set(name, scores);
+        if (sample.classes.some((one) => one.name === name)) {
+          throw new TriggerError('USAGE', `--signal ${entry}: there are two signals of this name`);
+        }
+        await score(entry.slice(at + 1), name);
       }
-      if (signals.size === 0) {
+      const [background] = sample.classes;
+      if (background!.events === 0) {
+        throw new TriggerError('INPUT_REFUSED', `${settings.background}: no background events`);
+      }
+      const empty = sample.classes.find(({ events }) => events === 0);
+      if (empty !== undefined) throw new TriggerError('INPUT_REFUSED', `signal ${empty.name}: no events`);
+      if (sample.classes.length === 1) {
         throw new TriggerError(
           'USAGE',
-          `expected --signal NAME=RECORDING, or a background recording with labelled signals; ${background.name} has none`,
+          `expected --signal NAME=RECORDING, or labelled signals in the background recording ${settings.background}`,
         );
       }
-      const { scores, eventsPerGroup } = backgroundOf(background);
-      if (scores.length === 0) throw new TriggerError('INPUT_REFUSED', `${settings.background}: no background events`);
-      const effective = eventsPerGroup === undefined ? scores.length : effectiveEvents(eventsPerGroup);
-      const evaluation = evaluate(path.bundle.manifest.name, scores, effective, signals);
-      await report(settings.json, evaluation, evaluationText(evaluation));
+      const options: EvaluationOptions = {
+        replicas: settings.replicas,
+        seed: SEED,
+        pure: beyond !== undefined,
+        tailLength: settings.union ? unionTail(background!.events) : 0,
+      };
+      const statistics = statisticsOf(sample, options);
+      const evaluated: Evaluated[] = [];
+      for (const [at, name] of names.entries()) {
+        // Two bundles of one name stay apart by their place.
+        const unique = names.indexOf(name) === names.lastIndexOf(name) ? name : `${name}#${at + 1}`;
+        evaluated.push(evaluate(unique, at, sample, statistics, options));
+      }
+      const singles = evaluated.slice(0, named.length);
+      const other = settings.against === undefined ? undefined : evaluated.at(-1);
+      const comparisons = other === undefined ? [] : singles.map((one) => compare(one, other));
+      const union = settings.union ? evaluateUnion(sample, statistics, singles) : undefined;
+      const trigger =
+        beyond === undefined
+          ? undefined
+          : { model: beyond.path.name, target_rate: beyond.targetRate, threshold: beyond.threshold };
+      const result = {
+        ...evaluated[0]!.result,
+        further_models: evaluated.slice(1).map((one) => one.result),
+        comparisons,
+        ...(union === undefined ? {} : { union }),
+        ...(trigger === undefined ? {} : { beyond: trigger }),
+      };
+      const text = [
+        ...evaluated.map((one) =>
+          evaluationText(one.result, trigger && `${trigger.model} at ${trigger.target_rate.toExponential()}`),
+        ),
+        ...comparisons.map(comparisonText),
+        ...(union === undefined ? [] : [unionText(union)]),
+      ].join('\n\n');
+      await report(settings.json, result, text);
     } finally {
+      sample.close();
       await pool.close();
     }
   },
 });
-
-/** Scores of the signals that a recording labels, by their names. */
-function labelledSignals({ labels, labelNames, scores }: ScoredRecording): Map<string, Float32Array> {
-  const signals = new Map<string, Float32Array>();
-  if (labels === undefined) return signals;
-  for (const label of Array.from(new Set(labels)).sort((a, b) => a - b)) {
-    if (label === 0) continue;
-    signals.set(
-      labelNames.get(label) ?? `label ${label}`,
-      scores.filter((_, event) => labels[event] === label),
-    );
-  }
-  return signals;
-}
-
-function evaluationText({ model, background_events: events, signals }: Evaluation): string {
-  const header = ['signal', 'events', 'AUC', ...BACKGROUND_EFFICIENCIES.map((rate) => `at ${rate.toExponential()}`)];
-  const rows = signals.map((signal) => [
-    signal.name,
-    grouped(signal.events),
-    `${signal.auc.toFixed(4)} ± ${signal.auc_error.toFixed(4)}`,
-    ...signal.efficiency.map(
-      (point) =>
-        `${point.signal.toPrecision(3)} [${point.low.toPrecision(2)}, ${point.high.toPrecision(2)}]` +
-        (point.background_passing < 10 ? ' *' : ''),
-    ),
-  ]);
-  const few = signals.some((signal) => signal.efficiency.some((point) => point.background_passing < 10));
-  return [
-    `${model}: signal efficiency at background efficiencies, ${grouped(events)} background events; 95 % intervals`,
-    '',
-    table([header, ...rows]),
-    ...(few ? ['', '* fewer than 10 background events above the threshold'] : []),
-  ].join('\n');
-}
