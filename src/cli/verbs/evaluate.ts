@@ -34,7 +34,11 @@ export const evaluateVerb = defineVerb({
     const paths = await Promise.all(given.map((model) => openForScoring(model)));
     const names = paths.map(({ bundle }) => bundle.manifest.name);
     const beyond = settings.beyond === undefined ? undefined : await openBeyond(settings.beyond, settings.quantise);
-    const pool = await openPool(beyond === undefined ? paths : [...paths, beyond.path], settings, createHappenings(context));
+    const pool = await openPool(
+      beyond === undefined ? paths : [...paths, beyond.path],
+      settings,
+      createHappenings(context),
+    );
     const sample = new ScoredSample(paths.length);
     try {
       const score = (path: string, className: string | undefined): Promise<number> => {
