@@ -77,7 +77,7 @@ class Store:
         # The component's place in the table, the chunk's number: no worker count or order of work enters.
         words = [self.seed, COMPONENTS.index(order.component), order.number, order.events]
         chunk = simulate(order.component, words, order.events, self.response, self._banks())
-        _save(self.path(order), dataclasses.asdict(chunk))
+        keep(self.path(order), dataclasses.asdict(chunk))
 
     def prepare(self, orders: list[Order]) -> None:
         """Make the decay banks that the orders draw from, unless they are there."""
@@ -86,7 +86,7 @@ class Store:
             path = self._bank_path(pdg)
             if not path.exists():
                 bank = decays.make_bank(pdg, self.bank_decays, BANK_SEEDS * self.seed + pdg)
-                _save(path, dataclasses.asdict(bank))
+                keep(path, dataclasses.asdict(bank))
 
     def _bank_path(self, pdg: int) -> Path:
         return self.folder / f"bank-{pdg}-{self.seed}-{self.bank_decays}-{code_fingerprint()}.npz"
@@ -115,7 +115,7 @@ class Store:
 _BANKS: dict[Path, dict[int, decays.Bank]] = {}
 
 
-def _save(path: Path, values: dict[str, Any]) -> None:
+def keep(path: Path, values: dict[str, Any]) -> None:
     """The file appears whole or not at all, whoever else writes it."""
     partial = path.with_suffix(f".{os.getpid()}.part")
     with partial.open("wb") as file:
@@ -130,7 +130,8 @@ def code_fingerprint() -> str:
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in names)).hexdigest()[:16]
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
+    """Set up a worker process."""
     # FastJet greets on stdout, which belongs to results; Ctrl-C ends a worker without a traceback.
     os.dup2(sys.stderr.fileno(), 1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -138,7 +139,7 @@ def _start_worker() -> None:
 
 def make_all(store: Store, orders: list[Order], workers: int) -> Iterator[Order]:
     """Make the chunks that are not there yet; yields each as it is finished."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_worker) as pool:
         running: dict[Future[None], Order] = {pool.submit(store.make, order): order for order in orders}
         try:
             while running:

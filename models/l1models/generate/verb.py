@@ -14,7 +14,7 @@ import numpy as np
 
 from l1models import hdf5
 from l1models.errors import InputRefused
-from l1models.generate import mixture, provenance, summary
+from l1models.generate import mixture, provenance, summary, zerobias
 from l1models.generate.processes import BY_NAME, COCKTAILS, PROCESSES, SIGNALS
 from l1models.generate.response import Response
 from l1models.generate.store import Order, Store, make_all
@@ -24,7 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
     names = ", ".join(process.name for process in PROCESSES)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--cocktail", choices=sorted(COCKTAILS), help="a mixture of backgrounds (default: sm)")
+    what.add_argument(
+        "--cocktail",
+        choices=[*sorted(COCKTAILS), zerobias.NAME],
+        help="a mixture of backgrounds (default: sm); zerobias: crossings, unfiltered",
+    )
     what.add_argument("--process", nargs="+", metavar="NAME", help=f"--events of each of these instead: {names}")
     parser.add_argument("--events", type=int, required=True, metavar="N", help="events of the cocktail or per process")
     parser.add_argument("--mix", action="append", default=[], metavar="NAME=N", help="shuffle in N events of a process")
@@ -39,6 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Generate, shuffle, write, and print what came out."""
+    if arguments.cocktail == zerobias.NAME:
+        crossings(arguments)
+        return
     wanted = requested(arguments)
     # Ends the workers too, and leaves the finished chunks for the next run.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -62,6 +69,27 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{name}: {rate:.0f} accepted events per CPU-second", file=sys.stderr)
     if not arguments.keep_work:
         store.remove(orders)
+
+
+def crossings(arguments: argparse.Namespace) -> None:
+    """Zero bias: crossings put together from banks of interactions."""
+    if arguments.mix or arguments.signals:
+        raise InputRefused("--mix, --signals: not with --cocktail zerobias, whose crossings are not filtered")
+    if arguments.events < 1 or arguments.workers < 1 or arguments.seed < 0:
+        raise InputRefused("--events, --workers, --seed: expected positive numbers")
+    if not arguments.out.parent.is_dir():
+        raise InputRefused(f"--out: {arguments.out.parent} is not a folder")
+    work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
+    recording, attributes = zerobias.generate(arguments.events, arguments.seed, work, arguments.workers)
+    findings = summary.summarise(recording)
+    command = provenance.reproducing_command(arguments)
+    hdf5.write(arguments.out, recording, attributes | {"command": command, "validation": json.dumps(findings)})
+    print(summary.table(findings, arguments.out))
+    if not arguments.keep_work:
+        for path in zerobias.files(work):
+            path.unlink()
+        if not any(work.iterdir()):
+            work.rmdir()
 
 
 def requested(arguments: argparse.Namespace) -> dict[str, int]:
