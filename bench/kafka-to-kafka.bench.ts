@@ -61,7 +61,7 @@ try {
       events_per_cpu_second: over(({ stream }) => stream.events / stream.cpuSeconds),
       cpu_seconds: over(({ stream }) => stream.cpuSeconds),
       rss_bytes: over(({ stream }) => stream.rssBytes),
-      accepted: over(({ stream }) => stream.accepted),
+      accepted: over(({ stream }) => stream.accepted.length),
       kafkajs_events_per_second: over(({ kafka }) => kafka.events / kafka.seconds),
       kafkajs_events_per_cpu_second: over(({ kafka }) => kafka.events / kafka.cpuSeconds),
       kafkajs_cpu_seconds: over(({ kafka }) => kafka.cpuSeconds),

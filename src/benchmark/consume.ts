@@ -7,6 +7,7 @@ import { loadBundle } from '../model/bundle.js';
 import { Pipeline } from '../pipeline/pipeline.js';
 import { ScorePool } from '../score/score-pool.js';
 import { openKafkaSink } from '../sink/kafka-sink.js';
+import type { Sink } from '../sink/sink.js';
 import { KafkaSource } from '../source/kafka-source.js';
 import { Happenings } from '../telemetry/happenings.js';
 import { silentLogger } from '../telemetry/logger.js';
@@ -28,7 +29,8 @@ export interface ConsumeJob {
 
 export interface ConsumeOutcome extends Timed {
   readonly events: number;
-  readonly accepted: number;
+  /** `partition/offset/index` of every accepted event, sorted. */
+  readonly accepted: readonly string[];
   readonly rssBytes: number;
 }
 
@@ -51,7 +53,18 @@ async function throughStream({ brokers, topic, group, workers }: ConsumeJob, dir
   const happenings = new Happenings(log, new Metrics());
   const sink = await openKafkaSink({ connection, topic: 'l1.accepted', deadLetterTopic: 'l1.dead-letter', log });
   const source = new KafkaSource({ connection, topic, groupId: group, happenings, stopAtEnd: true });
-  const pipeline = new Pipeline(source, pool, sink, happenings, {
+  const accepted: string[] = [];
+  const listing: Sink = {
+    name: sink.name,
+    write: (delivery) => {
+      for (const { position, index } of delivery.accepted) {
+        accepted.push(`${position.partition}/${position.offset}/${index}`);
+      }
+      return sink.write(delivery);
+    },
+    close: () => sink.close(),
+  };
+  const pipeline = new Pipeline(source, pool, listing, happenings, {
     limits: { maxFrameBytes: stream.maxFrameBytes },
     maxInFlightBytes: stream.maxInFlightBytes,
     maxBatchDelayMs: stream.maxBatchDelayUs / 1000,
@@ -60,8 +73,7 @@ async function throughStream({ brokers, topic, group, workers }: ConsumeJob, dir
   await source.close();
   await sink.close();
   await pool.close();
-  const { received, accepted } = pipeline.totals.events;
-  return { ...time, events: received, accepted };
+  return { ...time, events: pipeline.totals.events.received, accepted: accepted.sort() };
 }
 
 async function bare({ brokers, topic, group }: ConsumeJob) {
@@ -100,7 +112,7 @@ async function bare({ brokers, topic, group }: ConsumeJob) {
     });
   });
   await consumer.disconnect();
-  return { ...time, events, accepted: 0 };
+  return { ...time, events, accepted: [] };
 }
 
 process.once('message', (message) => {

@@ -16,6 +16,7 @@ import { bestBareRuntime } from './bare-runtime.js';
 import type { ConsumeOutcome } from './consume.js';
 import { consume } from './measured-process.js';
 import { defaultSettings } from './default-settings.js';
+import type { PeerOutcome, PythonPeer } from './python-peer.js';
 import { encoded, framesOf, PacedSource, runThrough, type StreamRun, type Workload } from './streams.js';
 import { median, timed } from './timing.js';
 
@@ -23,7 +24,10 @@ const FRAME_EVENTS = 4096;
 /** Frames and inference calls of the latency runs: small, because a frame is decided as a whole. */
 const LATENCY_FRAME_EVENTS = 512;
 const LATENCY_SECONDS = 3;
-const LOADS = [0.25, 0.5, 0.75, 0.9] as const;
+/** Partitions of the topic that is measured. */
+export const PARTITIONS = 4;
+/** Light load first, at which the floor shows. */
+const LOADS = [0.2, 0.25, 0.5, 0.75, 0.9] as const;
 
 export interface RecordingResult {
   /** Median, smallest and largest of stream over bare runtime, in events per second and per CPU-second. */
@@ -185,8 +189,23 @@ export interface KafkaResult {
   readonly eventsPerCpuSecond: number;
   readonly kafkajsEventsPerCpuSecond: number;
   readonly rssBytes: number;
+  /** Events per CPU-second over those of the Python peer, and whether both accept the same events. */
+  readonly peer:
+    { readonly ratio: Spread; readonly eventsPerCpuSecond: number; readonly sameAccepted: boolean } | undefined;
   /** One process and two, each with half of the cores' workers, in one group. */
   readonly processes: readonly { readonly processes: number; readonly eventsPerCpuSecond: number }[];
+}
+
+function comparison(
+  rounds: readonly { readonly stream: ConsumeOutcome; readonly peer: PeerOutcome | undefined }[],
+): NonNullable<KafkaResult['peer']> {
+  const pairs = rounds.flatMap(({ stream, peer }) => (peer === undefined ? [] : [{ stream, peer }]));
+  const rate = ({ events, cpuSeconds }: { events: number; cpuSeconds: number }): number => events / cpuSeconds;
+  return {
+    ratio: spread(pairs.map(({ stream, peer }) => rate(stream) / rate(peer))),
+    eventsPerCpuSecond: median(pairs.map(({ peer }) => rate(peer))),
+    sameAccepted: pairs.every(({ stream, peer }) => stream.accepted.join() === peer.accepted.join()),
+  };
 }
 
 /** Fill a topic for {@link measureKafka}. */
@@ -216,16 +235,19 @@ export async function measureKafka(
   topic: string,
   workload: Workload,
   repetitions: number,
+  python: PythonPeer | undefined,
 ): Promise<KafkaResult> {
   const bare = await bestBareRuntime(bundle, workload.codes);
   const threshold = await bare.threshold();
   const model = { directory: bundle.directory, threshold };
-  const rounds: { stream: ConsumeOutcome; kafka: ConsumeOutcome; runtimeCpu: number }[] = [];
+  const rounds: { stream: ConsumeOutcome; kafka: ConsumeOutcome; runtimeCpu: number; peer: PeerOutcome | undefined }[] =
+    [];
   for (let repetition = 0; repetition < repetitions; repetition++) {
     const stream = await consume({ brokers, topic, group: randomUUID(), model });
     const kafka = await consume({ brokers, topic, group: randomUUID(), model: undefined });
     const { cpuSeconds } = await timed(() => bare.run(workload.events));
-    rounds.push({ stream, kafka, runtimeCpu: cpuSeconds / workload.events });
+    const peer = await python?.run({ brokers, topic, sink: 'l1.accepted', partitions: PARTITIONS, bundle, threshold });
+    rounds.push({ stream, kafka, runtimeCpu: cpuSeconds / workload.events, peer });
   }
   const group = randomUUID();
   const workers = Math.max(1, availableParallelism() >> 1);
@@ -244,6 +266,7 @@ export async function measureKafka(
     eventsPerCpuSecond,
     kafkajsEventsPerCpuSecond: over(({ kafka }) => kafka.events / kafka.cpuSeconds),
     rssBytes: over(({ stream }) => stream.rssBytes),
+    peer: python === undefined ? undefined : comparison(rounds),
     processes: [
       { processes: 1, eventsPerCpuSecond },
       { processes: 2, eventsPerCpuSecond: sum(({ events }) => events) / sum(({ cpuSeconds }) => cpuSeconds) },

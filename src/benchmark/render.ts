@@ -125,7 +125,16 @@ function kafkaSection(models: readonly ModelReport[]): string[] {
     '',
     'CPU per event over that of bare kafkajs consumption of the same topic plus bare onnxruntime.',
     '',
-    head(['model', 'CPU ratio', 'events/s', 'events per CPU-second', 'kafkajs alone', 'largest RSS', 'two processes']),
+    head([
+      'model',
+      'CPU ratio',
+      'events/s',
+      'events per CPU-second',
+      'kafkajs alone',
+      'largest RSS',
+      'two processes',
+      'over Python peer',
+    ]),
     ...measured.map(({ bundle, kafka }) =>
       row([
         bundle,
@@ -135,9 +144,16 @@ function kafkaSection(models: readonly ModelReport[]): string[] {
         count(kafka.kafkajsEventsPerCpuSecond),
         `${(kafka.rssBytes / 1e6).toFixed(0)} MB`,
         `${count(kafka.processes.at(-1)!.eventsPerCpuSecond)} per CPU-second`,
+        peerText(kafka),
       ]),
     ),
   ];
+}
+
+function peerText({ peer }: KafkaResult): string {
+  if (peer === undefined) return 'not installed';
+  const same = peer.sameAccepted ? 'same events accepted' : 'OTHER EVENTS ACCEPTED';
+  return `${range(peer.ratio)} of ${count(peer.eventsPerCpuSecond)} per CPU-second, ${same}`;
 }
 
 const COLOURS = ['#1f77b4', '#d62728', '#2ca02c', '#9467bd'];

@@ -7,7 +7,15 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 
-import { fillTopic, measureKafka, measureLatency, measureRecording, measureScaling } from '../../benchmark/measure.js';
+import {
+  PARTITIONS,
+  fillTopic,
+  measureKafka,
+  measureLatency,
+  measureRecording,
+  measureScaling,
+} from '../../benchmark/measure.js';
+import { PythonPeer } from '../../benchmark/python-peer.js';
 import { latencySvg, markdown, sustainedOf, type BenchmarkReport, type ModelReport } from '../../benchmark/render.js';
 import { measureRoofline } from '../../benchmark/roofline.js';
 import { loadWorkload } from '../../benchmark/streams.js';
@@ -60,10 +68,7 @@ export const benchmarkVerb = defineVerb({
 async function measureAll(broker: 'auto' | 'none', context: Context): Promise<BenchmarkReport> {
   const { log, stop } = context;
   const loadAverage = loadavg()[0]!;
-  const skipped = [
-    'GPU: no run on one is part of this report.',
-    'Exactly-once delivery and streams in other languages.',
-  ];
+  const skipped = ['GPU: no run on one is part of this report.', 'Exactly-once delivery.'];
   const workload = await loadWorkload(RECORDING, DISTINCT_EVENTS);
   const step = (what: string): void => {
     if (stop.aborted) throw new TriggerError('USAGE', 'interrupted before the report was complete');
@@ -85,15 +90,17 @@ async function measureAll(broker: 'auto' | 'none', context: Context): Promise<Be
     models.push({ size, bundle: name, flopPerEvent, recording, scaling, latency });
   }
   const missing = broker === 'none' ? 'it was switched off with --broker none' : await probeLocalBroker();
+  const python = PythonPeer.find(join(PACKAGE_ROOT, 'bench', 'peers', 'python'));
+  if (python === undefined) skipped.push('The Python peer: `npm run bench:peers` installs it.');
   const kafka: Partial<Record<'s' | 'm', ModelReport['kafka']>> = {};
   if (missing === undefined) {
     const topic = `benchmark-${randomUUID()}`;
-    const local = await startLocalBroker({ log, topics: [{ name: topic, partitions: 4 }] });
+    const local = await startLocalBroker({ log, topics: [{ name: topic, partitions: PARTITIONS }] });
     try {
       await fillTopic(local, topic, workload, KAFKA_EVENTS, log);
       for (const [at, { size, name }] of MODELS.entries()) {
         step(`${name}: Kafka to Kafka`);
-        kafka[size] = await measureKafka(bundles[at]!, local.brokers, topic, workload, KAFKA_REPETITIONS);
+        kafka[size] = await measureKafka(bundles[at]!, local.brokers, topic, workload, KAFKA_REPETITIONS, python);
       }
     } finally {
       await local.stop();
@@ -125,7 +132,7 @@ function asJson(result: BenchmarkReport): object {
       recording_to_decision: perSize(({ recording }) => recording.ratio.median),
       recording_to_decision_cpu: perSize(({ recording }) => recording.ratioCpu.median),
       kafka_to_kafka: perSize(({ kafka }) => kafka?.cpuRatio.median ?? null),
-      peer_python: perSize(() => null),
+      peer_python: perSize(({ kafka }) => kafka?.peer?.ratio.median ?? null),
       exactly_once: null,
     },
     events_per_second: {
