@@ -1,28 +1,28 @@
-"""AUC, thresholds and signal efficiencies with uncertainties that know of events sharing a generated parton event.
+"""AUC, thresholds and signal efficiencies as `nae-trigger evaluate` computes them (src/evaluate), to the last digit.
 
-Events of one ``source_group`` are one cluster; without groups every event is its own.
+Events of one ``source_group`` are one cluster; without groups every event is its own. Intervals come from a
+cluster bootstrap whose replicas draw threshold and signal again. All sums are of integers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
+
+from l1models.report import bootstrap
 
 Scores = NDArray[np.float32]
 Groups = NDArray[np.int64]
-_Z95 = 1.959963984540054
+FEW_EVENTS = 10
 
 
 @dataclass(frozen=True)
 class Efficiency:
-    """Signal efficiency at a background efficiency, with its 95 % interval.
-
-    ``low`` and ``high`` join in quadrature the signal's counting error (Wilson, E. B. Wilson, JASA 22 (1927)
-    209, with the effective number of events) and the threshold's (the threshold moved by 1.96 standard deviations
-    of the number of background events above it).
-    """
+    """Signal efficiency at a background efficiency, with its 95 % interval."""
 
     background: float
     signal: float
@@ -30,79 +30,125 @@ class Efficiency:
     high: float
     threshold: float
     background_passing: int
+    few_background: bool
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Replicas of AUC (R + 1) and of the efficiency at each rate (rates, R + 1); the sample itself stands last."""
+
+    auc: NDArray[np.float64]
+    efficiency: NDArray[np.float64]
 
 
 def threshold_at(background: Scores, rate: float) -> np.float32:
-    """The smallest background score with at most floor(rate x N) background scores at or above it."""
-    return _threshold_of_count(np.sort(background), int(np.floor(rate * len(background) * (1 + 1e-12))))
+    """The lowest score of the at most floor(rate x N) background events that pass; above all where none may."""
+    falling = np.sort(background)[::-1]
+    allowed = int(np.floor(rate * len(falling) + 1e-6))
+    if allowed >= len(falling):
+        return np.float32(falling[-1])
+    passing = int(np.searchsorted(-falling, -falling[allowed]))
+    return np.float32(falling[passing - 1]) if passing else np.nextafter(falling[0], np.float32(np.inf))
 
 
-def _threshold_of_count(ascending: Scores, count: int) -> np.float32:
-    if count <= 0:
-        return np.float32(np.nextafter(ascending[-1], np.float32(np.inf)))
-    if count >= len(ascending):
-        return np.float32(ascending[0])
-    value = ascending[-count]
-    if ascending[-count - 1] == value:
-        # Tied with an event that may not pass: the next higher score.
-        above = np.searchsorted(ascending, value, side="right")
-        return np.nextafter(value, np.float32(np.inf)) if above == len(ascending) else np.float32(ascending[above])
-    return np.float32(value)
+def perform(
+    background: Scores,
+    background_groups: Groups,
+    signals: dict[str, tuple[Scores, Groups]],
+    rates: Sequence[float],
+    replicas: int = bootstrap.REPLICAS,
+) -> dict[str, Performance]:
+    """Every signal's AUC (ties count half) and efficiencies, of the sample and of all replicas."""
+    order = np.argsort(-background, kind="stable")
+    falling = background[order]
+    hashes = bootstrap.group_hashes("", background_groups)[order]
+    # Blocks of equal background score, from the highest: `ends` events are at or above each.
+    starts = np.flatnonzero(np.r_[True, falling[1:] != falling[:-1]])
+    ends = np.r_[starts[1:], len(falling)]
+    values = -falling[starts]
+    placed = {}
+    for name, (scores, groups) in signals.items():
+        by_score = np.argsort(-scores, kind="stable")
+        ordered = scores[by_score]
+        # First block at or below each signal score, and whether it ties.
+        block = np.searchsorted(values, -ordered, side="left")
+        tied = (block < len(values)) & (values[np.minimum(block, len(values) - 1)] == -ordered)
+        # Signal events at or above, and strictly above, each block's score.
+        at_or_above = np.searchsorted(-ordered, values, side="right")
+        above = np.searchsorted(-ordered, values, side="left")
+        placed[name] = (bootstrap.group_hashes(name, groups)[by_score], block, tied, at_or_above, above)
+    auc = {name: np.empty(replicas + 1) for name in signals}
+    efficiency = {name: np.empty((len(rates), replicas + 1)) for name in signals}
+    for pair in range(replicas // 2 + 1):
+        last = pair == replicas // 2
+        drawn = (np.ones(len(falling), np.uint8),) if last else bootstrap.weights(hashes, pair)
+        drawn_signals = {
+            name: (np.ones(len(place[0]), np.uint8),) if last else bootstrap.weights(place[0], pair)
+            for name, place in placed.items()
+        }
+        for half, weight in enumerate(drawn):
+            replica = 2 * pair + half
+            down_to = np.cumsum(weight, dtype=np.int64)[ends - 1]
+            total = int(down_to[-1])
+            before = np.r_[0, down_to]
+            cuts = [_cut(down_to, before, int(np.floor(rate * total + 1e-6))) for rate in rates]
+            for name, (_, block, tied, at_or_above, above) in placed.items():
+                own = drawn_signals[name][half].astype(np.int64)
+                summed = np.r_[0, np.cumsum(own)]
+                higher = before[block]
+                equal = np.where(tied, before[np.minimum(block + 1, len(down_to))] - higher, 0)
+                auc[name][replica] = int(np.sum(own * (2 * (total - higher) - equal))) / 2 / (int(summed[-1]) * total)
+                for number, (cut, any_passes) in enumerate(cuts):
+                    passing = summed[at_or_above[cut] if any_passes else above[cut]]
+                    efficiency[name][number, replica] = passing / summed[-1]
+    return {name: Performance(auc[name], efficiency[name]) for name in signals}
 
 
-def efficiency_at(
-    background: Scores, background_groups: Groups, signal: Scores, signal_groups: Groups, rate: float
-) -> Efficiency:
-    """Signal efficiency at background efficiency ``rate``."""
-    ascending = np.sort(background)
-    threshold = threshold_at(background, rate)
-    passing = background >= threshold
-    count = int(passing.sum())
-    selected = signal >= threshold
-    value = float(selected.mean())
-    low, high = _wilson(value, _effective_size(selected, signal_groups))
-    spread = _Z95 * np.sqrt(_cluster_sum_of_squares(passing.astype(float), background_groups))
-    tighter = _threshold_of_count(ascending, int(np.floor(max(0.0, count - spread))))
-    looser = _threshold_of_count(ascending, int(np.ceil(count + max(spread, 3.0))))
-    down = np.hypot(value - low, value - float(np.mean(signal >= tighter)))
-    up = np.hypot(high - value, float(np.mean(signal >= looser)) - value)
-    return Efficiency(rate, value, max(0.0, float(value - down)), min(1.0, float(value + up)), float(threshold), count)
+def _cut(down_to: NDArray[np.int64], before: NDArray[np.int64], allowed: int) -> tuple[int, bool]:
+    """The block of the last background event that passes, or of the first that doesn't where none passes."""
+    crossing = int(np.searchsorted(down_to, allowed, side="right"))
+    if before[crossing] == 0:
+        return crossing, False
+    return int(np.searchsorted(down_to, before[crossing])), True
 
 
-def auc(background: Scores, background_groups: Groups, signal: Scores, signal_groups: Groups) -> tuple[float, float]:
-    """Area under the ROC curve (ties count half) and its standard error.
-
-    The error is DeLong's (Biometrics 44 (1988) 837), summed over clusters (Obuchowski, Biometrics 53 (1997) 567).
-    """
-    of_signal = _fraction_below(np.sort(background), signal)
-    of_background = 1 - _fraction_below(np.sort(signal), background)
-    value = float(of_signal.mean())
-    variance = sum(
-        _cluster_sum_of_squares(placements - value, groups) / len(placements) ** 2
-        for placements, groups in ((of_signal, signal_groups), (of_background, background_groups))
-    )
-    return value, float(np.sqrt(variance))
+def spread(replicas: NDArray[np.float64]) -> float:
+    """Standard deviation over the replicas."""
+    return float(np.std(replicas[:-1], ddof=1))
 
 
-def _fraction_below(ascending: Scores, scores: Scores) -> NDArray[np.float64]:
-    left, right = (np.searchsorted(ascending, scores, side=side) for side in ("left", "right"))
-    return (left + right) / (2 * len(ascending))
+def central_interval(replicas: NDArray[np.float64]) -> tuple[float, float]:
+    """Percentile interval, 95 %: ranks k from either end, k = 2.5 % of (R + 1)."""
+    ordered = np.sort(replicas[:-1])
+    rank = max(1, int(0.025 * (len(ordered) + 1)))
+    return float(ordered[rank - 1]), float(ordered[-rank])
 
 
-def _cluster_sum_of_squares(values: NDArray[np.float64], groups: Groups) -> float:
-    _, cluster = np.unique(groups, return_inverse=True)
-    return float(np.sum(np.bincount(cluster, weights=values) ** 2))
+def efficiency_interval(replicas: NDArray[np.float64], groups: Groups) -> tuple[float, float, float]:
+    """Efficiency, low, high: percentiles, never narrower than Clopper and Pearson's at the effective number."""
+    signal, events = float(replicas[-1]), len(groups)
+    low, high = central_interval(replicas)
+    effective = effective_events(groups)
+    passing = round(signal * events) * (effective / events)
+    exact_low = 0.0 if passing <= 0 else float(beta.ppf(0.025, passing, effective - passing + 1))
+    exact_high = 1.0 if passing >= effective else float(beta.ppf(0.975, passing + 1, effective - passing))
+    return signal, min(low, exact_low), max(high, exact_high)
 
 
-def _effective_size(selected: NDArray[np.bool_], groups: Groups) -> float:
-    p = selected.mean()
-    if p in (0.0, 1.0):
-        return float(len(np.unique(groups)))
-    variance = _cluster_sum_of_squares(selected - p, groups) / len(selected) ** 2
-    return float(p * (1 - p) / variance)
+def effective_events(groups: Groups) -> float:
+    """Kish's effective number of events (Survey Sampling, 1965)."""
+    counts = np.unique(groups, return_counts=True)[1]
+    return float(counts.sum() ** 2 / np.sum(counts.astype(np.int64) ** 2))
 
 
-def _wilson(p: float, n: float) -> tuple[float, float]:
-    centre, half = p + _Z95**2 / (2 * n), _Z95 * np.sqrt(p * (1 - p) / n + _Z95**2 / (4 * n**2))
-    scale = 1 + _Z95**2 / n
-    return float((centre - half) / scale), float((centre + half) / scale)
+def working_points(
+    performance: Performance, background: Scores, groups: Groups, rates: Sequence[float]
+) -> list[Efficiency]:
+    """The signal's efficiencies at each rate; ``groups`` are the signal's."""
+    points = []
+    for rate, replicas in zip(rates, performance.efficiency, strict=True):
+        threshold = threshold_at(background, rate)
+        passing = int(np.sum(background >= threshold))
+        signal, low, high = efficiency_interval(replicas, groups)
+        points.append(Efficiency(rate, signal, low, high, float(threshold), passing, passing < FEW_EVENTS))
+    return points

@@ -17,15 +17,18 @@ def measure(model: str, background: Scored, signals: dict[str, Scored]) -> dict[
     """AUC and efficiencies of every signal, and which background processes make up what passes."""
     b, b_groups = background.scores, background.source_group
     rows = []
+    drawn = {name: (scored.scores, scored.source_group) for name, scored in signals.items()}
+    performances = metrics.perform(b, b_groups, drawn, RATES)
     for name, scored in signals.items():
-        value, error = metrics.auc(b, b_groups, scored.scores, scored.source_group)
-        points = [metrics.efficiency_at(b, b_groups, scored.scores, scored.source_group, rate) for rate in RATES]
+        performance = performances[name]
+        points = metrics.working_points(performance, b, scored.source_group, RATES)
         rows.append(
             {
                 "name": name,
                 "events": len(scored.scores),
-                "auc": value,
-                "auc_error": error,
+                "effective_events": metrics.effective_events(scored.source_group),
+                "auc": float(performance.auc[-1]),
+                "auc_error": metrics.spread(performance.auc),
                 "efficiency": [asdict(point) for point in points],
             }
         )
@@ -36,7 +39,13 @@ def measure(model: str, background: Scored, signals: dict[str, Scored]) -> dict[
         composition.append(
             {"background": rate, "passing": dict(zip(background.process_names, counts.tolist(), strict=True))}
         )
-    return {"model": model, "background_events": len(b), "signals": rows, "composition": composition}
+    return {
+        "model": model,
+        "background_events": len(b),
+        "effective_background_events": metrics.effective_events(b_groups),
+        "signals": rows,
+        "composition": composition,
+    }
 
 
 def markdown(measured: dict[str, Any], background_file: str, background_sha256: str) -> str:
