@@ -8,7 +8,8 @@ export type ErrorCode =
   | 'RECORDING_TRUNCATED' // a recording ends inside a frame
   | 'BROKER_FAILED' // a Kafka broker cannot be reached, or the local one did not start
   | 'SINK_FAILED' // accepted events or dead letters could not be written
-  | 'SCORING_FAILED'; // an inference session failed
+  | 'SCORING_FAILED' // an inference session failed
+  | 'VERIFICATION_FAILED'; // decisions are not those of a ledger
 
 /** Codes that mean "refused before any work": exit code 2, where all others exit with 1. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(['USAGE', 'INPUT_REFUSED']);

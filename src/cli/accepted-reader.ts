@@ -1,16 +1,13 @@
 /**
  * Reads accepted events back from their topic, with a consumer that shares nothing with the pipeline.
  */
-import { randomUUID } from 'node:crypto';
-
 import type { Admin, Kafka } from 'kafkajs';
 
 import { decodeAcceptedEvent, type AcceptedEvent } from '../event/accepted-event.js';
 import { connectAdmin, createKafka, type KafkaConnection } from '../kafka/client.js';
 import { missingTopics } from '../kafka/topics.js';
 import type { Logger } from '../telemetry/logger.js';
-
-type Offsets = ReadonlyMap<number, bigint>;
+import { endOffsets, readTopic, type Offsets } from './topic-reader.js';
 
 export class AcceptedReader {
   readonly #kafka: Kafka;
@@ -38,42 +35,10 @@ export class AcceptedReader {
   /** Everything between the opening and now, partition by partition. */
   async read(): Promise<AcceptedEvent[]> {
     const to = await withAdmin(this.#kafka, this.#connection, (admin) => endOffsets(admin, this.#topic));
-    const open = new Set(
-      Array.from(to)
-        .filter(([partition, end]) => end > (this.#from.get(partition) ?? 0n))
-        .map(([partition]) => partition),
-    );
     const events: AcceptedEvent[] = [];
-    if (open.size === 0) return events;
-    const consumer = this.#kafka.consumer({ groupId: `nae-trigger-read-back-${randomUUID()}` });
-    await consumer.connect();
-    try {
-      await consumer.subscribe({ topic: this.#topic, fromBeginning: true });
-      await new Promise<void>((resolve, reject) => {
-        consumer.on('consumer.crash', ({ payload }) => {
-          reject(payload.error);
-        });
-        // Also after batches that hold only the markers of transactions, which nobody else hears of.
-        consumer.on('consumer.end_batch_process', ({ payload }) => {
-          if (BigInt(payload.lastOffset) + 1n >= (to.get(payload.partition) ?? 0n)) open.delete(payload.partition);
-          if (open.size === 0) resolve();
-        });
-        void consumer.run({
-          autoCommit: false,
-          eachBatch: ({ batch }) => {
-            const from = this.#from.get(batch.partition) ?? 0n;
-            const end = to.get(batch.partition) ?? 0n;
-            for (const { offset, value } of batch.messages) {
-              const at = BigInt(offset);
-              if (at >= from && at < end && value !== null) events.push(decodeAcceptedEvent(value));
-            }
-            return Promise.resolve();
-          },
-        });
-      });
-    } finally {
-      await consumer.disconnect();
-    }
+    await readTopic(this.#kafka, this.#topic, this.#from, to, ({ value }) => {
+      if (value !== null) events.push(decodeAcceptedEvent(value));
+    });
     return events;
   }
 }
@@ -86,22 +51,21 @@ export async function startGroupAtEnd(
   log: Logger,
 ): Promise<void> {
   await withAdmin(createKafka(connection, log), connection, async (admin) => {
-    const ends = await endOffsets(admin, topic);
-    const partitions = Array.from(ends, ([partition, offset]) => ({ partition, offset: String(offset) }));
+    const ends = await admin.fetchTopicOffsets(topic);
+    const partitions = ends.map(({ partition, high }) => ({ partition, offset: high }));
     await admin.setOffsets({ groupId, topic, partitions });
   });
 }
 
-async function withAdmin<T>(kafka: Kafka, connection: KafkaConnection, use: (admin: Admin) => Promise<T>): Promise<T> {
+export async function withAdmin<T>(
+  kafka: Kafka,
+  connection: KafkaConnection,
+  use: (admin: Admin) => Promise<T>,
+): Promise<T> {
   const admin = await connectAdmin(kafka, connection);
   try {
     return await use(admin);
   } finally {
     await admin.disconnect();
   }
-}
-
-async function endOffsets(admin: Admin, topic: string): Promise<Offsets> {
-  const partitions = await admin.fetchTopicOffsets(topic);
-  return new Map(partitions.map(({ partition, high }) => [partition, BigInt(high)]));
 }

@@ -22,6 +22,7 @@ import { evaluateVerb } from './verbs/evaluate.js';
 import { inspectVerb } from './verbs/inspect.js';
 import { replayVerb } from './verbs/replay.js';
 import { runVerb } from './verbs/run.js';
+import { verifyVerb } from './verbs/verify.js';
 
 const VERBS = [
   demoVerb,
@@ -32,6 +33,7 @@ const VERBS = [
   benchmarkVerb,
   inspectVerb,
   convertVerb,
+  verifyVerb,
 ] as Verb[];
 const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 

@@ -10,6 +10,8 @@ import { PartitionClaims } from '../kafka/partition-claims.js';
 import { openRecording } from '../recording/open.js';
 import type { RecordingHeader } from '../recording/recording.js';
 import { histogramEdge } from '../score/messages.js';
+import { ledgerEnvironment } from './ledger-environment.js';
+import type { Device } from '../model/session.js';
 import type { Path } from '../score/menu.js';
 import type { ScorePool } from '../score/score-pool.js';
 import { openKafkaSink } from '../sink/kafka-sink.js';
@@ -32,9 +34,11 @@ export type EndpointSettings = Settings<
   'brokers' | 'tls' | 'tlsCa' | 'saslMechanism' | 'group' | 'deadLetter' | 'partitions'
 >;
 
-type DeliverySettings = Settings<'delivery' | 'transactionIntervalMs' | 'transactionMaxFrames' | 'transactionMaxBytes'>;
+type DeliverySettings = Settings<
+  'delivery' | 'transactionIntervalMs' | 'transactionMaxFrames' | 'transactionMaxBytes' | 'ledger'
+>;
 
-type SinkSettings = EndpointSettings & Settings<'overwrite' | 'maxFrameBytes'>;
+type SinkSettings = EndpointSettings & Settings<'overwrite' | 'maxFrameBytes' | 'delivery' | 'ledger' | 'quantise'>;
 
 type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort' | 'httpHost'> &
   Partial<DeliverySettings>;
@@ -90,7 +94,7 @@ export async function openPoolAndSink(
 ): Promise<{ pool: ScorePool; sink: Sink }> {
   const pool = await openPool(paths, settings, happenings);
   try {
-    return { pool, sink: await openSink(endpoint, settings, header, happenings) };
+    return { pool, sink: await openSink(endpoint, settings, header, happenings, pool.device) };
   } catch (error) {
     await pool.close();
     throw error;
@@ -102,6 +106,7 @@ async function openSink(
   settings: SinkSettings,
   header: RecordingHeader,
   happenings: Happenings,
+  device: Device,
 ): Promise<Sink> {
   const topic = topicOf(endpoint);
   if (topic === undefined) return RecordingSink.create(endpoint, { header, overwrite: settings.overwrite });
@@ -109,6 +114,9 @@ async function openSink(
     connection: connectionOf(settings),
     topic,
     deadLetterTopic: settings.deadLetter,
+    ...(hasLedger(settings)
+      ? { ledger: { topic: settings.ledger, environment: ledgerEnvironment(device, settings.quantise) } }
+      : {}),
     log: happenings.log,
     createWithPartitions: settings.partitions,
     maxFrameBytes: settings.maxFrameBytes,
@@ -148,6 +156,7 @@ export async function runStream(
     maxInFlightBytes: settings.maxInFlightBytes,
     maxBatchDelayMs: settings.maxBatchDelayUs / 1000,
     ...transactionLimits(settings),
+    ledger: parts.claims !== undefined && hasLedger(settings),
     ...(hooks.onScores === undefined ? {} : { onScores: hooks.onScores }),
   });
   const { registry } = happenings.metrics;
@@ -180,6 +189,11 @@ export async function runStream(
   failure ??= unclosed;
   if (failure !== undefined) throw failure.error;
   return pipeline;
+}
+
+/** Whether a stream between topics keeps a ledger. */
+function hasLedger({ delivery, ledger }: Partial<DeliverySettings>): boolean {
+  return delivery === 'exactly-once' && ledger !== undefined && ledger !== 'none';
 }
 
 function transactionLimits(settings: Partial<DeliverySettings>): Pick<PipelineOptions, 'transactions'> {

@@ -35,6 +35,7 @@ export const DELIVERY_OPTIONS = [
   'transactionIntervalMs',
   'transactionMaxFrames',
   'transactionMaxBytes',
+  'ledger',
 ] as const;
 /** Options of every verb that scores. */
 export const SCORING_OPTIONS = [

@@ -146,6 +146,11 @@ export const OPTIONS = {
     value: 'B',
     help: 'accepted events and dead letters of one transaction at most [bytes]',
   }),
+  ledger: option({
+    schema: text.default('l1.ledger'),
+    value: 'TOPIC',
+    help: 'topic for the ledger of decisions, with exactly-once delivery; none writes none',
+  }),
   stopAtEnd: option({ schema: flag.default(false), help: 'end where the topic ends now, instead of waiting for more' }),
   tls: option({ schema: flag.default(false), help: 'connect to the brokers with TLS' }),
   tlsCa: option({ schema: text.optional(), value: 'FILE', help: 'certificate authority of the brokers (PEM)' }),

@@ -12,7 +12,14 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Partitioners, type Kafka, type Producer, type TopicMessages, type Transaction } from 'kafkajs';
+import {
+  Partitioners,
+  type PartitionOffset,
+  type Kafka,
+  type Producer,
+  type TopicMessages,
+  type Transaction,
+} from 'kafkajs';
 
 import { ClaimEnded, messageOf } from '../errors.js';
 import type { Logger } from '../telemetry/logger.js';
@@ -106,6 +113,8 @@ interface ClaimParts {
 
 export class PartitionClaim {
   readonly partition: number;
+  /** Text that is committed with every offset: what the group keeps of the partition besides its position. */
+  metadata = '';
   /** Called once where the claim ends other than by {@link end}: why, and whether another process took it over. */
   onLost: (reason: unknown, fenced: boolean) => void = () => undefined;
   readonly #parts: ClaimParts;
@@ -130,11 +139,12 @@ export class PartitionClaim {
    *
    * @param requests - sent one after the other; may be empty
    * @param offset - the next one that the group is to read of the input partition
+   * @param metadata - replaces {@link metadata}, once committed
    * @throws ClaimEnded where nothing was committed and the frames are to be read again, under a new claim or by
    * another process; TriggerError BROKER_FAILED where trying again is of no use. The claim has ended in both cases.
    */
-  commit(requests: readonly TopicMessages[][], offset: bigint): Promise<void> {
-    const committed = this.#busy.then(() => this.#commit(requests, offset));
+  commit(requests: readonly TopicMessages[][], offset: bigint, metadata = this.metadata): Promise<void> {
+    const committed = this.#busy.then(() => this.#commit(requests, offset, metadata));
     this.#busy = committed.catch(() => undefined);
     return committed;
   }
@@ -150,7 +160,7 @@ export class PartitionClaim {
     await this.#parts.producer.disconnect().catch(() => undefined);
   }
 
-  async #commit(requests: readonly TopicMessages[][], offset: bigint): Promise<void> {
+  async #commit(requests: readonly TopicMessages[][], offset: bigint, metadata: string): Promise<void> {
     if (!this.#held) throw new ClaimEnded(`partition ${this.partition} was given up`);
     const { producer, groupId, topic, partition } = this.#parts;
     let transaction: Transaction | undefined;
@@ -159,11 +169,11 @@ export class PartitionClaim {
       this.#next = undefined;
       // Records first: kafkajs tries these again while the transaction before is being finished.
       for (const topicMessages of requests) await transaction.sendBatch({ acks: -1, topicMessages });
-      await this.#sendOffset(transaction, {
-        consumerGroupId: groupId,
-        topics: [{ topic, partitions: [{ partition, offset: String(offset) }] }],
-      });
+      // kafkajs sends the metadata, but its types leave them out.
+      const position: PartitionOffset & { metadata: string } = { partition, offset: String(offset), metadata };
+      await this.#sendOffset(transaction, { consumerGroupId: groupId, topics: [{ topic, partitions: [position] }] });
       await transaction.commit();
+      this.metadata = metadata;
     } catch (error) {
       this.#fail(transaction, error);
     }

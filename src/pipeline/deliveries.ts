@@ -4,10 +4,10 @@
  * is released while a write is under way goes into the next one.
  */
 import { ClaimEnded } from '../errors.js';
-import type { Sink } from '../sink/sink.js';
+import type { Delivery, Sink } from '../sink/sink.js';
 import type { Claim } from '../source/source.js';
 import type { Happenings } from '../telemetry/happenings.js';
-import type { FrameInFlight } from './frame-in-flight.js';
+import { decidingPaths, type FrameInFlight } from './frame-in-flight.js';
 
 /** What makes a transaction full, whichever comes first. */
 export interface TransactionLimits {
@@ -119,24 +119,26 @@ export class Deliveries {
     }
     queue.writing = true;
     const start = performance.now();
-    this.#sink.write({ accepted, deadLetters, claim, last: frames.at(-1)!.record.position }).then(
-      () => {
-        queue.writing = false;
-        this.#happenings.delivered(performance.now() - start);
-        frames.forEach(this.#finished);
-        this.#proceed(queue);
-      },
-      (error: unknown) => {
-        queue.writing = false;
-        if (error instanceof ClaimEnded) {
-          frames.forEach(this.#relinquished);
+    this.#sink
+      .write({ accepted, deadLetters, claim, last: frames.at(-1)!.record.position, ledger: ledgerOf(frames) })
+      .then(
+        () => {
+          queue.writing = false;
+          this.#happenings.delivered(performance.now() - start);
+          frames.forEach(this.#finished);
           this.#proceed(queue);
-          return;
-        }
-        this.#broken = true;
-        this.#failed(error);
-      },
-    );
+        },
+        (error: unknown) => {
+          queue.writing = false;
+          if (error instanceof ClaimEnded) {
+            frames.forEach(this.#relinquished);
+            this.#proceed(queue);
+            return;
+          }
+          this.#broken = true;
+          this.#failed(error);
+        },
+      );
   }
 
   /** The next frames in order, as many as make one delivery. */
@@ -156,4 +158,25 @@ export class Deliveries {
     queue.since = performance.now();
     return taken;
   }
+}
+
+/** Undefined where there is no ledger. */
+function ledgerOf(frames: readonly FrameInFlight[]): Delivery['ledger'] {
+  const menus = new Set(frames.map(({ menu }) => menu));
+  const lines = frames.flatMap(({ record, menu, accepted, deadLetters, digest }) =>
+    digest === undefined
+      ? []
+      : [
+          {
+            offset: record.position.offset,
+            menu: menu.generation,
+            accepted: accepted.length,
+            faults: deadLetters.length,
+            digest,
+          },
+        ],
+  );
+  if (lines.length === 0) return undefined;
+  const paths = [...menus].flatMap((menu) => decidingPaths(menu).map((path) => ({ ...path, menu: menu.generation })));
+  return { frames: lines, paths };
 }

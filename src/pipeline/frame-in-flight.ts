@@ -14,8 +14,18 @@ import {
 } from '../event/frame.js';
 import { EVENT_FAULTS, type EventFaultReason } from '../event/hardware-words.js';
 import { CROSSINGS_PER_ORBIT, encodingName, ORBIT_MAX } from '../event/layout.js';
+import type { DecidedFrame, DecidingPath } from '../ledger/frame-digest.js';
 import type { Menu } from '../score/menu.js';
 import type { SourceRecord } from '../source/source.js';
+
+/** The paths of a menu, as the ledger names them. */
+export function decidingPaths({ paths }: Menu): DecidingPath[] {
+  return paths.map(({ name, bundle, threshold }) => ({
+    path: name,
+    modelSha256: bundle.manifest.sha256,
+    threshold,
+  }));
+}
 
 /** What the objects around a result take, roughly. */
 const RESULT_OVERHEAD_BYTES = 512;
@@ -36,6 +46,8 @@ export class FrameInFlight {
   readonly deadLetters: DeadLetter[] = [];
   /** float32 [paths, events], only where someone observes all scores. */
   scores: Float32Array | undefined;
+  /** Of what was decided, where there is a ledger. */
+  digest: Uint8Array | undefined;
   done = false;
   /** Events not yet scored. */
   pending: number;
@@ -84,6 +96,12 @@ export class FrameInFlight {
     this.accepted.sort((a, b) => a.index - b.index);
     this.deadLetters.sort((a, b) => (a.index ?? 0) - (b.index ?? 0));
     this.done = true;
+  }
+
+  /** What decided and what came of it, for the ledger. Only before {@link letGo}. */
+  get decided(): DecidedFrame {
+    const { record, menu, accepted, deadLetters } = this;
+    return { position: record.position, bytes: record.bytes, paths: decidingPaths(menu), accepted, deadLetters };
   }
 
   /**

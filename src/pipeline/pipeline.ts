@@ -6,6 +6,7 @@
  */
 import type { PathDecision } from '../event/accepted-event.js';
 import { decodeFrame, isFrameFault, type FrameLimits, type L1Frame } from '../event/frame.js';
+import { frameDigest, type DecidedFrame } from '../ledger/frame-digest.js';
 import type { ScoreResult } from '../score/messages.js';
 import { HISTOGRAM_BINS } from '../score/messages.js';
 import type { ScorePool } from '../score/score-pool.js';
@@ -28,6 +29,10 @@ export interface PipelineOptions {
   readonly maxBatchDelayMs: number;
   /** How much one transaction spans, of sources whose records have claims. */
   readonly transactions?: TransactionLimits;
+  /** Whether frames get a digest, for a sink that keeps a ledger. Default: false. */
+  readonly ledger?: boolean;
+  /** Called for every frame in source order with its digest, once its results are durable. */
+  readonly onDigest?: (frame: DecidedFrame, digest: Uint8Array) => void;
   /** Called for every decoded frame in source order, with all its scores; for calibration and evaluation. */
   readonly onScores?: (frame: ScoredFrame) => void;
 }
@@ -274,6 +279,7 @@ export class Pipeline implements Intake {
       this.totals.decide(latencyMs, frame.wire.eventCount);
       this.#happenings.frameDecided(latencyMs);
     }
+    if (this.#options.ledger === true) frame.digest = frameDigest(frame.decided);
     if (frame.record.claim !== undefined && frame.scores === undefined) {
       this.#heldBytes -= frame.heldBytes;
       frame.letGo();
@@ -297,6 +303,7 @@ export class Pipeline implements Intake {
       for (const { paths } of frame.accepted) for (const { path } of paths) this.#happenings.pathAccepted(path);
       this.#happenings.frameFinished(eventCount, frame.accepted.length, frame.deadLetters.length);
     }
+    if (frame.digest !== undefined) this.#options.onDigest?.(frame.decided, frame.digest);
     this.totals.finish(frame);
     this.#source.finished(frame.record);
     this.#wake();

@@ -61,6 +61,7 @@ interface Job {
 
 export class ScorePool {
   readonly menu: Menu;
+  readonly device: Device;
   readonly workers: number;
   readonly geometry: SlotGeometry;
   readonly slots: readonly SlotViews[];
@@ -79,6 +80,7 @@ export class ScorePool {
 
   private constructor(options: ScorePoolOptions, geometry: SlotGeometry, buffers: readonly SharedArrayBuffer[]) {
     this.menu = { generation: options.generation ?? 1, paths: options.paths };
+    this.device = options.device;
     this.workers = options.workers;
     this.geometry = geometry;
     this.slots = buffers.map((buffer) => slotViews(buffer, geometry));

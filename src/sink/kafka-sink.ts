@@ -14,19 +14,33 @@
 import { Partitioners, type Message, type Producer, type TopicMessages } from 'kafkajs';
 
 import { ClaimEnded, messageOf, TriggerError } from '../errors.js';
-import { encodeAcceptedEvent, type AcceptedEvent, type DeadLetter } from '../event/accepted-event.js';
+import {
+  encodeAcceptedEvent,
+  type AcceptedEvent,
+  type DeadLetter,
+  type SourcePosition,
+} from '../event/accepted-event.js';
 import { DEFAULT_FRAME_LIMITS } from '../event/frame.js';
 import { asBuffer, brokerError, connectAdmin, createKafka, isRetriable, protocolErrorType } from '../kafka/client.js';
 import type { KafkaConnection } from '../kafka/client.js';
 import { PartitionClaim } from '../kafka/partition-claims.js';
+import { chainOf, encodeLedgerEntry, type LedgerEntry } from '../ledger/entry.js';
 import { createMissingTopics, requireTopics } from '../kafka/topics.js';
 import type { Logger } from '../telemetry/logger.js';
 import type { Delivery, Sink } from './sink.js';
+
+interface LedgerOptions {
+  readonly topic: string;
+  /** See LedgerEntry. */
+  readonly environment: string;
+}
 
 export interface KafkaSinkOptions {
   readonly connection: KafkaConnection;
   readonly topic: string;
   readonly deadLetterTopic: string;
+  /** Decisions of transactions go to a ledger; default: none. */
+  readonly ledger?: LedgerOptions | undefined;
   readonly log: Logger;
   /** Partitions of a topic that is missing and gets created; 0 creates none. Default: 1. */
   readonly createWithPartitions?: number;
@@ -64,13 +78,16 @@ interface Outgoing {
 export async function openKafkaSink(options: KafkaSinkOptions): Promise<Sink> {
   const { connection, topic, deadLetterTopic, log, createWithPartitions: partitions = 1 } = options;
   const { maxFrameBytes = DEFAULT_FRAME_LIMITS.maxFrameBytes } = options;
+  const ledgerTopics = options.ledger === undefined ? [] : [options.ledger.topic];
   const kafka = createKafka(connection, log);
   const admin = await connectAdmin(kafka, connection);
   try {
-    if (partitions === 0) await requireTopics(admin, [topic, deadLetterTopic], 'and none may be created');
+    if (partitions === 0)
+      await requireTopics(admin, [topic, deadLetterTopic, ...ledgerTopics], 'and none may be created');
     else {
       await createMissingTopics(admin, [
         { topic, partitions },
+        ...ledgerTopics.map((name) => ({ topic: name, partitions })),
         {
           topic: deadLetterTopic,
           partitions,
@@ -106,12 +123,17 @@ class KafkaSink implements Sink {
     this.#producer = producer;
   }
 
-  async write({ accepted, deadLetters, claim, last }: Delivery): Promise<void> {
+  async write({ accepted, deadLetters, claim, last, ledger }: Delivery): Promise<void> {
     const { topic, deadLetterTopic, maxRequestBytes = 900_000 } = this.#options;
     const outgoing = [
       ...accepted.map((event) => acceptedMessage(topic, event)),
       ...deadLetters.map((letter) => deadLetterMessage(deadLetterTopic, letter)),
     ];
+    const entry =
+      claim instanceof PartitionClaim && ledger !== undefined && last !== undefined
+        ? this.#ledgerEntry(claim, last, ledger)
+        : undefined;
+    if (entry !== undefined) outgoing.push(ledgerMessage(this.#options.ledger!.topic, entry));
     const requests = inRequests(outgoing, maxRequestBytes);
     if (!(claim instanceof PartitionClaim) || last === undefined) {
       for (const request of requests) await this.#send(request);
@@ -119,7 +141,7 @@ class KafkaSink implements Sink {
     }
     try {
       const topicMessages = requests.map((request) => this.#byTopic(request));
-      await claim.commit(topicMessages, last.offset + 1n);
+      await claim.commit(topicMessages, last.offset + 1n, entry === undefined ? undefined : chainText(entry.chain));
     } catch (error) {
       if (error instanceof ClaimEnded) throw error;
       throw this.#writeError(outgoing, error);
@@ -130,8 +152,21 @@ class KafkaSink implements Sink {
     await this.#producer.disconnect();
   }
 
+  #ledgerEntry(
+    claim: PartitionClaim,
+    { source, partition }: SourcePosition,
+    { frames, paths }: NonNullable<Delivery['ledger']>,
+  ): LedgerEntry | undefined {
+    if (this.#options.ledger === undefined) return undefined;
+    const { environment } = this.#options.ledger;
+    const previous = chainBytes(claim.metadata);
+    return { source, partition, previous, frames, chain: chainOf(previous, frames), paths, environment };
+  }
+
   #byTopic(request: readonly Outgoing[]): TopicMessages[] {
-    return [this.#options.topic, this.#options.deadLetterTopic].flatMap((topic) => {
+    const { topic: accepted, deadLetterTopic, ledger } = this.#options;
+    return [accepted, deadLetterTopic, ledger?.topic].flatMap((topic) => {
+      if (topic === undefined) return [];
       const messages = request.filter((outgoing) => outgoing.topic === topic).map(({ message }) => message);
       return messages.length === 0 ? [] : [{ topic, messages }];
     });
@@ -188,6 +223,37 @@ function deadLetterMessage(topic: string, letter: DeadLetter): Outgoing {
     message,
     sizeBytes: sizeOf(message),
     describe: () => `the dead letter (${letter.reason}) of ${source}, partition ${partition}, offset ${offset}`,
+  };
+}
+
+/**
+ * The chain value travels with the committed offset, as its metadata: whoever claims the partition next finds both at
+ * one place, of one transaction, and need not search the ledger for its end.
+ */
+const CHAIN_PREFIX = 'ledger:';
+
+function chainText(chain: Uint8Array): string {
+  return CHAIN_PREFIX + asBuffer(chain).toString('hex');
+}
+
+function chainBytes(metadata: string): Uint8Array {
+  return metadata.startsWith(CHAIN_PREFIX)
+    ? Buffer.from(metadata.slice(CHAIN_PREFIX.length), 'hex')
+    : new Uint8Array(0);
+}
+
+function ledgerMessage(topic: string, entry: LedgerEntry): Outgoing {
+  const { source, partition, frames } = entry;
+  const message = {
+    key: `${source}/${partition}`,
+    value: asBuffer(encodeLedgerEntry(entry)),
+    headers: { 'content-type': 'application/x-protobuf; messageType="l1trigger.v1.LedgerEntry"' },
+  };
+  return {
+    topic,
+    message,
+    sizeBytes: sizeOf(message),
+    describe: () => `the ledger of ${frames.length} frames of ${source}, partition ${partition}`,
   };
 }
 

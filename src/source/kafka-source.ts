@@ -253,6 +253,7 @@ export class KafkaSource implements Source {
         const first = BigInt(fromBeginning ? bound.low : bound.high);
         lease.next ??= start < 0n ? first : start < BigInt(bound.low) ? BigInt(bound.low) : start;
         lease.committed = start;
+        if (lease.claim !== undefined) lease.claim.metadata = stored?.metadata ?? '';
       }
     }
     this.#checkEnd();

@@ -1,0 +1,67 @@
+/**
+ * Entries of the ledger: the frames of one transaction, chained to those before them (LedgerEntry in
+ * proto/l1_event.proto).
+ */
+import { bigintToInt64, int64ToBigint } from '../event/frame.js';
+import { l1trigger } from '../event/generated/l1_event.js';
+import { chained, type DecidingPath } from './frame-digest.js';
+
+const Wire = l1trigger.v1.LedgerEntry;
+
+export interface LedgerFrame {
+  readonly offset: bigint;
+  /** Generation of the menu that decided the frame. */
+  readonly menu: number;
+  readonly accepted: number;
+  readonly faults: number;
+  readonly digest: Uint8Array;
+}
+
+export interface LedgerEntry {
+  readonly source: string;
+  readonly partition: number;
+  /** Empty where the chain begins. */
+  readonly previous: Uint8Array;
+  readonly frames: readonly LedgerFrame[];
+  readonly chain: Uint8Array;
+  readonly paths: readonly (DecidingPath & { readonly menu: number })[];
+  readonly environment: string;
+}
+
+/** The chain value after these frames. */
+export function chainOf(previous: Uint8Array, frames: readonly LedgerFrame[]): Uint8Array {
+  return frames.reduce((chain, { digest }) => chained(chain, digest), previous);
+}
+
+export function encodeLedgerEntry(entry: LedgerEntry): Uint8Array {
+  return Wire.encode({
+    ...entry,
+    frames: entry.frames.map((frame) => ({ ...frame, offset: bigintToInt64(frame.offset) })),
+    paths: entry.paths.map((path) => ({ ...path })),
+  }).finish();
+}
+
+/** Throws what protobufjs throws for bytes that are not an entry. */
+export function decodeLedgerEntry(bytes: Uint8Array): LedgerEntry {
+  const wire = Wire.decode(bytes);
+  return {
+    source: wire.source,
+    partition: wire.partition,
+    previous: wire.previous,
+    frames: wire.frames.map(({ offset, menu, accepted, faults, digest }) => ({
+      offset: offset == null ? 0n : int64ToBigint(offset),
+      menu: menu ?? 0,
+      accepted: accepted ?? 0,
+      faults: faults ?? 0,
+      digest: digest ?? new Uint8Array(0),
+    })),
+    chain: wire.chain,
+    paths: wire.paths.map(({ menu, path, modelSha256, threshold }) => ({
+      menu: menu ?? 0,
+      path: path ?? '',
+      modelSha256: modelSha256 ?? '',
+      threshold: threshold ?? 0,
+    })),
+    environment: wire.environment,
+  };
+}
