@@ -19,6 +19,7 @@ const mayImport = {
   decide: [...foundations],
   broker: ['errors', 'telemetry', 'kafka'],
   replay: ['errors', 'event', 'telemetry', 'kafka'],
+  'dead-letter': ['errors', 'event', 'telemetry', 'kafka'],
   pipeline: [...foundations, 'source', 'score', 'decide', 'sink', 'ledger'],
   sample: ['errors'],
   calibrate: [...foundations, 'decide'],

@@ -5,9 +5,9 @@ import type { Admin, Kafka } from 'kafkajs';
 
 import { decodeAcceptedEvent, type AcceptedEvent } from '../event/accepted-event.js';
 import { connectAdmin, createKafka, type KafkaConnection } from '../kafka/client.js';
+import { endOffsets, readTopicRange, type Offsets } from '../kafka/topic-range.js';
 import { missingTopics } from '../kafka/topics.js';
 import type { Logger } from '../telemetry/logger.js';
-import { endOffsets, readTopic, type Offsets } from './topic-reader.js';
 
 export class AcceptedReader {
   readonly #kafka: Kafka;
@@ -36,8 +36,14 @@ export class AcceptedReader {
   async read(): Promise<AcceptedEvent[]> {
     const to = await withAdmin(this.#kafka, this.#connection, (admin) => endOffsets(admin, this.#topic));
     const events: AcceptedEvent[] = [];
-    await readTopic(this.#kafka, this.#topic, this.#from, to, ({ value }) => {
-      if (value !== null) events.push(decodeAcceptedEvent(value));
+    await readTopicRange({
+      kafka: this.#kafka,
+      topic: this.#topic,
+      from: this.#from,
+      to,
+      visit: (_partition, { value }) => {
+        if (value !== null) events.push(decodeAcceptedEvent(value));
+      },
     });
     return events;
   }

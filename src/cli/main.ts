@@ -17,6 +17,7 @@ import type { Verb } from './verb.js';
 import { benchmarkVerb } from './verbs/benchmark.js';
 import { calibrateVerb } from './verbs/calibrate.js';
 import { convertVerb } from './verbs/convert.js';
+import { deadLetterVerb } from './verbs/dead-letter.js';
 import { demoVerb } from './verbs/demo.js';
 import { evaluateVerb } from './verbs/evaluate.js';
 import { inspectVerb } from './verbs/inspect.js';
@@ -34,6 +35,7 @@ const VERBS = [
   inspectVerb,
   convertVerb,
   verifyVerb,
+  deadLetterVerb,
 ] as Verb[];
 const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 

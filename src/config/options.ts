@@ -125,6 +125,29 @@ export const OPTIONS = {
     value: 'TOPIC',
     help: 'topic for frames and events that cannot be decided',
   }),
+  reason: option({
+    schema: list(text).optional(),
+    value: 'R',
+    repeatable: true,
+    help: 'only dead letters with this reason; repeatable',
+  }),
+  letterSource: option({
+    schema: text.optional(),
+    value: 'S',
+    help: 'only dead letters from this source: the topic or recording that the header source names',
+  }),
+  limit: option({ schema: count.optional(), value: 'N', help: 'dead letters to show (default 100) or send (all)' }),
+  redriveTo: option({
+    schema: text.optional(),
+    value: 'S',
+    help: 'kafka:TOPIC to send to (default: where each came from)',
+  }),
+  redriveGroup: option({
+    schema: text.default('nae-trigger-redrive'),
+    value: 'ID',
+    help: 'consumer group that remembers what was sent',
+  }),
+  dryRun: option({ schema: flag.default(false), help: 'say what would be sent and send nothing' }),
   partitions: option({ schema: count.default(4), value: 'N', help: 'partitions of topics that are created' }),
   delivery: option({
     schema: z.enum(['exactly-once', 'at-least-once']).default('exactly-once'),
@@ -252,7 +275,13 @@ export type Settings<Names extends OptionName> = {
 };
 
 /** Options that mean the same as another one but are given in another number. */
-const SHARED_FLAGS: Partial<Record<OptionName, string>> = { targetRates: 'target-rate', oneModel: 'model' };
+const SHARED_FLAGS: Partial<Record<OptionName, string>> = {
+  targetRates: 'target-rate',
+  oneModel: 'model',
+  letterSource: 'source',
+  redriveTo: 'to',
+  redriveGroup: 'group',
+};
 
 /** `maxBatchDelayUs` on the command line and in configuration files: `max-batch-delay-us`. */
 export function flagName(name: OptionName): string {

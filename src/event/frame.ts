@@ -98,6 +98,37 @@ export function decodeFrame(
   };
 }
 
+/** What a serialised frame says of itself. */
+export interface FrameOutline {
+  readonly encoding: string;
+  readonly run: number;
+  readonly luminositySection: number;
+  readonly orbit: number;
+  readonly eventCount: number;
+  /** Of the first event, where there is one. */
+  readonly bunchCrossing: number | undefined;
+}
+
+/** The outline of a frame, also of one that does not hold together; undefined for bytes that are no protobuf. */
+export function outlineOf(bytes: Uint8Array): FrameOutline | undefined {
+  let wire: l1trigger.v1.L1Frame;
+  try {
+    wire = Wire.L1Frame.decode(bytes);
+  } catch {
+    return undefined;
+  }
+  const { run, luminositySection, orbit, eventCount, bunchCrossings } = wire;
+  const encoding: number = wire.encoding;
+  return {
+    encoding: encoding === Encoding.HW32 || encoding === Encoding.PHYS32 ? encodingName(encoding) : String(encoding),
+    run,
+    luminositySection,
+    orbit,
+    eventCount,
+    bunchCrossing: bunchCrossings.length < 2 ? undefined : bunchCrossings[0]! | (bunchCrossings[1]! << 8),
+  };
+}
+
 function lengthMismatch(field: string, bytes: Uint8Array, expected: number, optional: boolean): string | undefined {
   if (bytes.length === expected || (optional && bytes.length === 0)) return undefined;
   return `${field}: expected ${expected} bytes, received ${bytes.length}`;

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { TriggerError } from '../../errors.js';
 import { decodeAcceptedEvent, type AcceptedEvent } from '../../event/accepted-event.js';
 import { createKafka } from '../../kafka/client.js';
+import { readTopicRange, topicBounds } from '../../kafka/topic-range.js';
 import { requireTopics } from '../../kafka/topics.js';
 import { decodeLedgerEntry, type LedgerEntry } from '../../ledger/entry.js';
 import { SCORE_TOLERANCE, Verification } from '../../ledger/verification.js';
@@ -19,7 +20,6 @@ import { ledgerEnvironment } from '../ledger-environment.js';
 import { openPaths, openPool } from '../models.js';
 import { grouped, report } from '../result.js';
 import { createHappenings } from '../stream.js';
-import { endOffsets, readTopic } from '../topic-reader.js';
 import { COMMON_OPTIONS, defineVerb, KAFKA_OPTIONS, SCORING_OPTIONS } from '../verb.js';
 
 const NOWHERE: Sink = {
@@ -54,13 +54,23 @@ export const verifyVerb = defineVerb({
     const published: AcceptedEvent[] = [];
     await withAdmin(kafka, connection, async (admin) => {
       await requireTopics(admin, [source, sink, settings.ledger], 'verify reads all three');
-      await readTopic(kafka, settings.ledger, new Map(), await endOffsets(admin, settings.ledger), ({ value }) => {
-        const entry = value === null ? undefined : decodeLedgerEntry(value);
-        if (entry?.source === source) entries.push(entry);
+      await readTopicRange({
+        kafka,
+        topic: settings.ledger,
+        ...(await topicBounds(admin, settings.ledger)),
+        visit: (_partition, { value }) => {
+          const entry = value === null ? undefined : decodeLedgerEntry(value);
+          if (entry?.source === source) entries.push(entry);
+        },
       });
-      await readTopic(kafka, sink, new Map(), await endOffsets(admin, sink), ({ value }) => {
-        const event = value === null ? undefined : decodeAcceptedEvent(value);
-        if (event?.position.source === source) published.push(event);
+      await readTopicRange({
+        kafka,
+        topic: sink,
+        ...(await topicBounds(admin, sink)),
+        visit: (_partition, { value }) => {
+          const event = value === null ? undefined : decodeAcceptedEvent(value);
+          if (event?.position.source === source) published.push(event);
+        },
       });
     });
     const paths = await openPaths(settings);
