@@ -142,7 +142,7 @@ describe('kafka sink', () => {
     const options = { log, topic: 'absent', deadLetterTopic: 'absent.dead-letter', createWithPartitions: 0 };
     await expect(openKafkaSink({ ...options, connection: broker })).rejects.toMatchObject({
       code: 'BROKER_FAILED',
-      message: 'no such topic: absent, absent.dead-letter (and none may be created)',
+      message: 'no such topic, or none that this user may see: absent, absent.dead-letter (and none may be created)',
     });
     await expect(openKafkaSink({ ...options, connection: { brokers: ['127.0.0.1:1'] } })).rejects.toMatchObject({
       code: 'BROKER_FAILED',
