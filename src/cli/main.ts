@@ -88,7 +88,11 @@ async function runVerbWith(
   for (const signal of Object.keys(SIGNAL_EXIT_CODES)) process.on(signal, onSignal);
   try {
     const settings: Settings<OptionName> = loadSettings(verb.options, given);
-    await verb.run(settings, positional, { log: createLogger(settings.logLevel), stop: stop.signal });
+    await verb.run(settings, positional, {
+      log: createLogger(settings.logLevel),
+      stop: stop.signal,
+      reread: () => loadSettings(verb.options, given),
+    });
   } catch (error) {
     if (!(error instanceof TriggerError)) {
       process.stderr.write(

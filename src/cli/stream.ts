@@ -25,6 +25,7 @@ import { serveTelemetry } from '../telemetry/http.js';
 import { Metrics } from '../telemetry/metrics.js';
 import { registerScoreHistogram } from '../telemetry/score-histogram.js';
 import { connectionOf, topicOf } from './kafka.js';
+import { MenuReloads } from './menu-reloads.js';
 import { openPool, type ScoringSettings } from './models.js';
 import { progressOf, type Progress } from './progress.js';
 import { grouped } from './result.js';
@@ -134,6 +135,8 @@ export interface StreamParts extends OpenSource {
 
 export interface StreamHooks {
   readonly onScores?: (frame: ScoredFrame) => void;
+  /** Starts the workers of another menu, when SIGHUP asks for it; undefined: the signal keeps its default. */
+  readonly reopen?: (generation: number) => Promise<ScorePool>;
   /** Called when the pipeline stands, before the first frame. */
   readonly onStart?: (pipeline: Pipeline) => void;
 }
@@ -160,16 +163,13 @@ export async function runStream(
     ...(hooks.onScores === undefined ? {} : { onScores: hooks.onScores }),
   });
   const { registry } = happenings.metrics;
-  registerScoreHistogram(
-    registry,
-    pool.menu.paths.map(({ name }, path) => ({ path: name, counts: () => pipeline.totals.histogram(path) })),
-    histogramEdge,
-  );
+  registerScoreHistogram(registry, pipeline.totals.histograms, histogramEdge);
+  const reloads = new MenuReloads(pipeline, pool, happenings, hooks.reopen);
   const closing: (() => Promise<void>)[] = [
     () => source.close(),
     () => parts.claims?.close() ?? Promise.resolve(),
     () => sink.close(),
-    () => pool.close(),
+    () => reloads.close(),
   ];
   let progress: Progress = { stop: () => undefined };
   let failure: { error: unknown } | undefined;

@@ -9,6 +9,8 @@ export interface Context {
   readonly log: Logger;
   /** Aborted by the first SIGINT or SIGTERM: finish what was taken, then end. */
   readonly stop: AbortSignal;
+  /** The settings as they are now: the command line over what the configuration file has come to say. Throws USAGE. */
+  readonly reread: () => Settings<OptionName>;
 }
 
 export interface Verb<Names extends OptionName = OptionName> {

@@ -4,11 +4,10 @@
  * Everything is bounded: batches by the slots of the pool, frames held for their results by
  * `maxInFlightBytes`. A full stream makes `offer` return a promise, which is the backpressure on the source.
  */
-import type { PathDecision } from '../event/accepted-event.js';
+import type { PathDecision, SourcePosition } from '../event/accepted-event.js';
 import { decodeFrame, isFrameFault, type FrameLimits, type L1Frame } from '../event/frame.js';
 import { frameDigest, type DecidedFrame } from '../ledger/frame-digest.js';
 import type { ScoreResult } from '../score/messages.js';
-import { HISTOGRAM_BINS } from '../score/messages.js';
 import type { ScorePool } from '../score/score-pool.js';
 import type { Sink } from '../sink/sink.js';
 import type { Intake, Source, SourceRecord } from '../source/source.js';
@@ -45,7 +44,7 @@ export interface ScoredFrame {
 }
 
 /** What made a batch leave for the workers. */
-type FlushCause = 'full' | 'encoding' | 'idle' | 'delay' | 'end';
+type FlushCause = 'full' | 'encoding' | 'idle' | 'delay' | 'menu' | 'end';
 
 export class Pipeline implements Intake {
   readonly totals: StreamTotals;
@@ -55,7 +54,8 @@ export class Pipeline implements Intake {
   readonly #order = new OrderedRelease<FrameInFlight>();
   readonly #deliveries: Deliveries;
   readonly #waiting: { resolve: () => void; reject: (error: unknown) => void }[] = [];
-  readonly #lane: Lane;
+  /** The way of the menu that decides the next frame. */
+  #lane: Lane;
   #sourceIdle = false;
   #heldFrames = 0;
   #heldBytes = 0;
@@ -63,10 +63,11 @@ export class Pipeline implements Intake {
 
   constructor(source: Source, pool: ScorePool, sink: Sink, happenings: Happenings, options: PipelineOptions) {
     this.#source = source;
-    this.#lane = new Lane(pool);
     this.#happenings = happenings;
     this.#options = options;
-    this.totals = new StreamTotals(pool.menu.paths);
+    this.totals = new StreamTotals();
+    this.#lane = new Lane(pool, this.totals.open(pool.menu));
+    happenings.menuStarted(pool.menu);
     this.#deliveries = new Deliveries(
       sink,
       happenings,
@@ -86,7 +87,7 @@ export class Pipeline implements Intake {
   /**
    * Run the source to its end, or until `stop` is aborted, and drain: when this resolves, everything offered is
    * decided, durable and acknowledged. Rejects with the first failure, after what was running has ended. Source,
-   * sink and pool stay open.
+   * sink and pools stay open.
    */
   async run(stop: AbortSignal): Promise<void> {
     this.totals.start();
@@ -108,12 +109,27 @@ export class Pipeline implements Intake {
     if (failure !== undefined) throw failure.error;
   }
 
+  /**
+   * Let the menu of another pool decide from the next frame on. Frames that were offered before keep the menu that
+   * they had, so every frame is decided once and wholly by one menu. Resolves with the pool of the former menu once
+   * it has nothing left to do; it is the caller's to close. Rejects once the stream has failed.
+   */
+  async takeMenu(pool: ScorePool): Promise<ScorePool> {
+    const former = this.#lane;
+    this.#lane = new Lane(pool, this.totals.open(pool.menu));
+    this.#happenings.menuTaken(former.menu, pool.menu);
+    this.#flush(former, 'menu');
+    while (!former.drained) await this.#room();
+    return former.pool;
+  }
+
   offer(record: SourceRecord): Promise<void> | undefined {
     if (this.#failure !== undefined) return Promise.reject(asError(this.#failure.error));
     this.#sourceIdle = false;
     const lane = this.#lane;
     const outcome = decodeFrame(record.bytes, this.#options.limits);
     const frame = new FrameInFlight(record, outcome, availableMs(record, outcome), lane.menu);
+    this.#noteFirst(lane, record.position);
     this.#heldFrames++;
     this.#heldBytes += frame.heldBytes;
     this.#order.enter(frame);
@@ -131,6 +147,15 @@ export class Pipeline implements Intake {
     const next = this.#fill(lane, frame, outcome, 0);
     if (next < outcome.eventCount) return this.#fillWhenFree(lane, frame, outcome, next);
     return this.#congested ? this.#uncongested() : undefined;
+  }
+
+  /** The place in each partition from which on a menu decides, for those that came into the running stream. */
+  #noteFirst({ menu, partitions }: Lane, position: SourcePosition): void {
+    if (menu.generation === 1) return;
+    const key = `${position.source}/${position.partition}`;
+    if (partitions.has(key)) return;
+    partitions.add(key);
+    this.#happenings.menuBegins(menu.generation, position);
   }
 
   idle(): void {
@@ -156,10 +181,17 @@ export class Pipeline implements Intake {
   }
 
   async #fillWhenFree(lane: Lane, frame: FrameInFlight, wire: L1Frame, next: number): Promise<void> {
-    while (next < wire.eventCount) {
-      await this.#room();
-      next = this.#fill(lane, frame, wire, next);
+    lane.waitingFrames++;
+    try {
+      while (next < wire.eventCount) {
+        await this.#room();
+        next = this.#fill(lane, frame, wire, next);
+      }
+    } finally {
+      lane.waitingFrames--;
     }
+    // Nothing more comes this way that would send the rest on.
+    if (lane !== this.#lane) this.#flush(lane, 'menu');
     if (this.#congested) await this.#uncongested();
   }
 
@@ -239,13 +271,11 @@ export class Pipeline implements Intake {
           score,
           threshold: path.threshold,
         });
-        this.totals.acceptBy(at);
+        lane.totals[at]!.accept();
       }
       frame.accept(index, decisions);
     }
-    for (const [at] of paths.entries()) {
-      this.totals.addHistogram(at, views.histograms.subarray(at * HISTOGRAM_BINS, (at + 1) * HISTOGRAM_BINS));
-    }
+    for (const [at, totals] of lane.totals.entries()) totals.addHistogram(views.histograms, at);
     for (const { frame, firstEvent, firstRow, events } of batch.segments) {
       if (frame.scores !== undefined) this.#copyScores(frame, batch, capacity, firstEvent, firstRow, events);
       frame.pending -= events;

@@ -2,7 +2,7 @@
  * What a run adds up to: the numbers of its summary.
  */
 import { HISTOGRAM_BINS } from '../score/messages.js';
-import type { Path } from '../score/menu.js';
+import type { Menu, Path } from '../score/menu.js';
 import { QuantileHistogram } from '../telemetry/quantiles.js';
 import type { FrameInFlight } from './frame-in-flight.js';
 
@@ -28,18 +28,55 @@ export interface StreamSummary {
   }[];
 }
 
+/** What one path, with one model and one threshold, adds up to. */
+export class PathTotals {
+  readonly path: Path;
+  accepted = 0;
+  /** Scores under the name of the path, in the bins of score/messages. */
+  readonly #histogram: Float64Array;
+
+  constructor(path: Path, histogram: Float64Array) {
+    this.path = path;
+    this.#histogram = histogram;
+  }
+
+  accept(): void {
+    this.accepted++;
+  }
+
+  /** @param counts - uint32 [paths, bins] of a batch, of which row `at` is that of the path */
+  addHistogram(counts: Uint32Array, at: number): void {
+    const first = at * HISTOGRAM_BINS;
+    for (let bin = 0; bin < HISTOGRAM_BINS; bin++) this.#histogram[bin] = this.#histogram[bin]! + counts[first + bin]!;
+  }
+}
+
 export class StreamTotals {
   readonly events = { received: 0, accepted: 0, rejected: 0, faults: 0 };
   readonly frames = { received: 0, faults: 0 };
-  readonly #paths: readonly { readonly path: Path; accepted: number; readonly histogram: Float64Array }[];
+  /** By name, model and threshold: a menu that keeps a path goes on with its numbers. */
+  readonly #paths = new Map<string, PathTotals>();
+  readonly #histograms = new Map<string, Float64Array>();
   readonly #latencies = new QuantileHistogram();
   #startedMs = 0;
   #startedCpu = process.cpuUsage();
   #elapsedSeconds: number | undefined;
   #cpuSeconds = 0;
 
-  constructor(paths: readonly Path[]) {
-    this.#paths = paths.map((path) => ({ path, accepted: 0, histogram: new Float64Array(HISTOGRAM_BINS) }));
+  /** Take a menu in: the totals of its paths, in their order. */
+  open({ paths }: Menu): PathTotals[] {
+    return paths.map((path) => {
+      const key = totalsKey(path.name, path.bundle.manifest.sha256, path.threshold);
+      const totals = this.#paths.get(key) ?? new PathTotals(path, this.#histogramOf(path.name));
+      this.#paths.set(key, totals);
+      return totals;
+    });
+  }
+
+  #histogramOf(name: string): Float64Array {
+    const histogram = this.#histograms.get(name) ?? new Float64Array(HISTOGRAM_BINS);
+    this.#histograms.set(name, histogram);
+    return histogram;
   }
 
   start(): void {
@@ -73,18 +110,9 @@ export class StreamTotals {
     this.#latencies.record(latencyMs / 1000, events);
   }
 
-  acceptBy(path: number): void {
-    this.#paths[path]!.accepted++;
-  }
-
-  addHistogram(path: number, counts: Uint32Array): void {
-    const { histogram } = this.#paths[path]!;
-    for (let bin = 0; bin < HISTOGRAM_BINS; bin++) histogram[bin] = histogram[bin]! + counts[bin]!;
-  }
-
-  /** Score histogram of a path, in the bins of score/messages. */
-  histogram(path: number): Float64Array {
-    return this.#paths[path]!.histogram;
+  /** Score histogram of each name of a path, over all menus that had it, in the bins of score/messages. */
+  get histograms(): ReadonlyMap<string, Float64Array> {
+    return this.#histograms;
   }
 
   finish(frame: FrameInFlight): void {
@@ -102,9 +130,9 @@ export class StreamTotals {
     if (frame.eventCount === undefined) this.frames.faults--;
     else this.events.received -= frame.eventCount;
     for (const { paths } of frame.accepted) {
-      for (const { path: name } of paths) {
-        const path = this.#paths.find((one) => one.path.name === name);
-        if (path !== undefined) path.accepted--;
+      for (const { path, modelSha256, threshold } of paths) {
+        const totals = this.#paths.get(totalsKey(path, modelSha256, threshold));
+        if (totals !== undefined) totals.accepted--;
       }
     }
   }
@@ -123,7 +151,7 @@ export class StreamTotals {
         p99: this.latencySeconds(0.99),
         p999: this.latencySeconds(0.999),
       },
-      paths: this.#paths.map(({ path, accepted: passed }) => ({
+      paths: Array.from(this.#paths.values(), ({ path, accepted: passed }) => ({
         path: path.name,
         model: path.bundle.manifest.name,
         sha256: path.bundle.manifest.sha256,
@@ -137,4 +165,8 @@ export class StreamTotals {
   latencySeconds(q: number): number {
     return this.#latencies.total === 0 ? 0 : this.#latencies.quantile(q);
   }
+}
+
+function totalsKey(path: string, sha256: string, threshold: number): string {
+  return JSON.stringify([path, sha256, String(threshold)]);
 }

@@ -5,6 +5,16 @@ import type { SourcePosition } from '../event/accepted-event.js';
 import type { Logger } from './logger.js';
 import type { Metrics } from './metrics.js';
 
+/** What is said of a menu. */
+interface LoggedMenu {
+  readonly generation: number;
+  readonly paths: readonly {
+    readonly name: string;
+    readonly threshold: number;
+    readonly bundle: { readonly manifest: { readonly sha256: string } };
+  }[];
+}
+
 export class Happenings {
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -124,9 +134,35 @@ export class Happenings {
     this.log.warn({ attempts }, 'batch is scored again by another worker');
   }
 
+  menuStarted({ generation }: LoggedMenu): void {
+    this.metrics.menuGeneration.set(generation);
+  }
+
+  menuTaken(from: LoggedMenu, to: LoggedMenu): void {
+    this.metrics.menuGeneration.set(to.generation);
+    this.metrics.menuChanges.inc({ outcome: 'taken' });
+    this.log.info(
+      { generation: to.generation, from: loggablePaths(from), to: loggablePaths(to) },
+      'menu taken: it decides from the next frame on',
+    );
+  }
+
+  menuBegins(generation: number, position: SourcePosition): void {
+    this.log.info({ generation, ...loggable(position) }, 'first frame of the menu in this partition');
+  }
+
+  menuRefused(reason: string): void {
+    this.metrics.menuChanges.inc({ outcome: 'refused' });
+    this.log.error({ reason }, 'menu refused; the running one goes on');
+  }
+
   delivered(writeMs: number): void {
     this.metrics.stageSeconds.observe({ stage: 'write' }, writeMs / 1000);
   }
+}
+
+function loggablePaths({ paths }: LoggedMenu): { path: string; sha256: string; threshold: number }[] {
+  return paths.map(({ name, bundle, threshold }) => ({ path: name, sha256: bundle.manifest.sha256, threshold }));
 }
 
 function loggable(position: SourcePosition): { source: string; partition: number; offset: string } {

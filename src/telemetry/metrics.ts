@@ -84,6 +84,17 @@ export class Metrics {
     'Batches scored again after a worker failed',
   );
 
+  readonly menuGeneration = this.#gauge(
+    'trigger_menu_generation',
+    'Menu that decides new frames: 1 at the start, one more with every change',
+  );
+  readonly menuChanges = new Counter({
+    name: 'trigger_menu_changes_total',
+    help: 'Menus asked for while running: taken or refused',
+    labelNames: ['outcome'] as const,
+    registers: [this.registry],
+  });
+
   constructor(options: { processMetrics?: boolean } = {}) {
     if (options.processMetrics === true) collectDefaultMetrics({ register: this.registry });
   }

@@ -4,21 +4,18 @@
  */
 import type { Registry } from 'prom-client';
 
-export interface ScoreBins {
-  readonly path: string;
-  /** Counts per bin. */
-  readonly counts: () => Float64Array;
-}
-
 /** Buckets end at powers of two: 2^-20 (about 1e-6) to 2^20. */
 const FIRST_OCTAVE = -20;
 const LAST_OCTAVE = 20;
 const NAME = 'trigger_score';
 
-/** @param edge - upper edge of a bin, as a score */
+/**
+ * @param paths - counts per bin of each path; read anew at every view
+ * @param edge - upper edge of a bin, as a score
+ */
 export function registerScoreHistogram(
   registry: Registry,
-  paths: readonly ScoreBins[],
+  paths: ReadonlyMap<string, Float64Array>,
   edge: (bin: number) => number,
 ): void {
   registry.registerMetric({
@@ -31,10 +28,9 @@ export function registerScoreHistogram(
   } as never);
 }
 
-function snapshot(paths: readonly ScoreBins[], edge: (bin: number) => number): object {
+function snapshot(paths: ReadonlyMap<string, Float64Array>, edge: (bin: number) => number): object {
   const values: object[] = [];
-  for (const { path, counts } of paths) {
-    const bins = counts();
+  for (const [path, bins] of paths) {
     let bin = 0;
     let cumulative = 0;
     let sum = 0;

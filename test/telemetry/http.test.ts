@@ -15,7 +15,7 @@ describe('the pages', () => {
   it('show the stream in the Prometheus text format, score histogram included', async () => {
     const run = await runRecords(records([frameOf(plausibleCodes(500))]), [await path('ae-events-s', 0.05)]);
     const { registry } = run.metrics;
-    registerScoreHistogram(registry, [{ path: 'p', counts: () => run.pipeline.totals.histogram(0) }], histogramEdge);
+    registerScoreHistogram(registry, run.pipeline.totals.histograms, histogramEdge);
     const pages = await serveTelemetry(registry, 0);
     try {
       const response = await fetch(`${pages.url}/metrics`);
@@ -24,10 +24,10 @@ describe('the pages', () => {
       const value = (line: string): number => Number(new RegExp(`^${line} (.*)$`, 'm').exec(text)?.[1]);
       expect(value('trigger_events_received_total')).toBe(500);
       expect(value('trigger_events_accepted_total')).toBe(run.sink.accepted.length);
-      expect(value(String.raw`trigger_score_bucket\{le="\+Inf",path="p"\}`)).toBe(500);
-      expect(value(String.raw`trigger_score_count\{path="p"\}`)).toBe(500);
+      expect(value(String.raw`trigger_score_bucket\{le="\+Inf",path="ae-events-s"\}`)).toBe(500);
+      expect(value(String.raw`trigger_score_count\{path="ae-events-s"\}`)).toBe(500);
       const below = allScores(run).filter((score) => score < 0.03125).length;
-      expect(value(String.raw`trigger_score_bucket\{le="0.03125",path="p"\}`)).toBe(below);
+      expect(value(String.raw`trigger_score_bucket\{le="0.03125",path="ae-events-s"\}`)).toBe(below);
       expect((await fetch(`${pages.url}/healthz`)).status).toBe(200);
       expect((await fetch(`${pages.url}/else`)).status).toBe(404);
       expect((await fetch(`${pages.url}/metrics`, { method: 'POST', body: 'x' })).status).toBe(405);

@@ -1,7 +1,9 @@
 /**
  * `run`: the emulator between a source and a sink.
  */
-import { openPaths } from '../models.js';
+import { openPaths, openPool } from '../models.js';
+import { TriggerError } from '../../errors.js';
+import type { ScorePool } from '../../score/score-pool.js';
 import { topicOf } from '../kafka.js';
 import { report } from '../result.js';
 import {
@@ -59,7 +61,19 @@ export const runVerb = defineVerb({
     const header = { labelNames: input.labelNames, provenance };
     const { pool, sink } = await openPoolAndSink(paths, settings.sink, settings, header, happenings);
     const scores = settings.scores === undefined ? undefined : new ScoresFile(settings.scores);
+    const reopen = async (generation: number): Promise<ScorePool> => {
+      const { model, targetRate, threshold } = context.reread();
+      const next = await openPaths({ ...settings, model, targetRate, threshold });
+      if (scores !== undefined && next.length !== paths.length) {
+        throw new TriggerError(
+          'USAGE',
+          `--scores: expected ${paths.length} models, as at the start, received ${next.length}`,
+        );
+      }
+      return openPool(next, settings, happenings, generation);
+    };
     const pipeline = await runStream({ ...input, sink, pool, happenings }, settings, context, {
+      reopen,
       ...(scores === undefined ? {} : { onScores: scores.add.bind(scores) }),
     });
     await scores?.write(paths.length);
