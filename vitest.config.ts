@@ -5,7 +5,12 @@ export default defineConfig({
   test: {
     projects: [
       {
-        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/integration/**'], testTimeout: 120_000 },
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/integration/**', 'test/faults/**'],
+          testTimeout: 120_000,
+        },
       },
       {
         // The same tests as among the units, at length.
@@ -23,6 +28,15 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           // One broker at a time: two cores.
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'faults',
+          include: ['test/faults/**/*.test.ts'],
+          testTimeout: 1_800_000,
+          hookTimeout: 300_000,
           fileParallelism: false,
         },
       },

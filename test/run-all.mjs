@@ -62,6 +62,7 @@ try {
   run('lint and types of models', ['models/run', 'lint']);
   vitest('unit');
   vitest('integration');
+  vitest('faults');
   const pytest = join(results, 'pytest.xml');
   run('models tests', ['models/run', 'test', `--junitxml=${pytest}`], pytestCounts(pytest));
 } finally {

@@ -1,7 +1,9 @@
 /**
  * Builds and runs a stream: the one place where sources, sinks, workers, metrics and pages come together.
  */
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 
 import type { Settings } from '../config/options.js';
 import { messageOf, TriggerError } from '../errors.js';
@@ -14,8 +16,9 @@ import { ledgerEnvironment } from './ledger-environment.js';
 import type { Device } from '../model/session.js';
 import type { Path } from '../score/menu.js';
 import type { ScorePool } from '../score/score-pool.js';
+import { readCheckpoint, type Checkpoint } from '../sink/checkpoint.js';
 import { openKafkaSink } from '../sink/kafka-sink.js';
-import { RecordingSink } from '../sink/recording-sink.js';
+import { finishOutput, RecordingSink } from '../sink/recording-sink.js';
 import type { Sink } from '../sink/sink.js';
 import { KafkaSource } from '../source/kafka-source.js';
 import { RecordingSource } from '../source/recording-source.js';
@@ -52,19 +55,63 @@ export interface OpenSource {
   readonly labelNames: ReadonlyMap<number, string>;
   /** Of a topic that is read exactly once. */
   readonly claims?: PartitionClaims | undefined;
+  /** Stopped before its end, it leaves an output that is unfinished and can be gone on with. */
+  readonly resumable: boolean;
 }
 
 /** A recording as a source. */
 export async function openRecordingSource(
   path: string,
   settings: Partial<Settings<'frameEvents' | 'run'>>,
+  checkpoint?: Checkpoint,
 ): Promise<OpenSource> {
   const reader = await openRecording(path, { eventsPerFrame: settings.frameEvents, run: settings.run });
+  const reached = checkpoint?.positions.find(({ source }) => source === basename(path));
+  const start =
+    reached === undefined ? undefined : { next: BigInt(reached.next), lastFrame: reached.last_frame_fingerprint };
   return {
-    source: new RecordingSource(reader),
+    source: new RecordingSource(reader, start),
+    resumable: true,
     progress: () => ({ done: reader.readBytes, total: reader.sizeBytes }),
     labelNames: reader.header.labelNames,
   };
+}
+
+/**
+ * What an interrupted run left at a sink: `whole`, where only its end was missing, which is made up for here; or how
+ * far it is; or undefined for nothing.
+ *
+ * @throws TriggerError USAGE where source or sink is a topic
+ */
+export async function interruptedOutput(
+  settings: Settings<'source' | 'sink' | 'scores' | 'overwrite'>,
+  provenance: ReadonlyMap<string, string>,
+  context: Context,
+): Promise<Checkpoint | 'whole' | undefined> {
+  for (const name of ['source', 'sink'] as const) {
+    if (topicOf(settings[name]) === undefined) continue;
+    throw new TriggerError('USAGE', `--resume: expected a recording as --${name}, received ${settings[name]}`);
+  }
+  if (settings.scores !== undefined) throw new TriggerError('USAGE', '--resume and --scores exclude each other');
+  if (settings.overwrite) throw new TriggerError('USAGE', '--resume and --overwrite exclude each other');
+  const checkpoint = await readCheckpoint(settings.sink);
+  if (checkpoint === undefined) return (await isOutputOf(settings.sink, provenance)) ? 'whole' : undefined;
+  if (checkpoint.complete) {
+    await finishOutput(settings.sink);
+    return 'whole';
+  }
+  const frame = checkpoint.positions[0]?.next ?? '0';
+  context.log.info({ sink: settings.sink, frame }, 'going on with an unfinished output');
+  return checkpoint;
+}
+
+/** Whether a finished recording is there that the same stream made. */
+async function isOutputOf(path: string, provenance: ReadonlyMap<string, string>): Promise<boolean> {
+  if (!existsSync(path)) return false;
+  const reader = await openRecording(path);
+  await reader.close();
+  const made = reader.header.provenance;
+  return made.size === provenance.size && [...provenance].every(([key, value]) => made.get(key) === value);
 }
 
 /** A topic as a source; what it may commit depends on the sink. */
@@ -80,7 +127,7 @@ export function openTopicSource(
   const isTransactional = settings.delivery === 'exactly-once' && topicOf(sink) !== undefined;
   const claims = isTransactional ? new PartitionClaims({ connection, groupId, topic, log: happenings.log }) : undefined;
   const source = new KafkaSource({ connection, topic, groupId, happenings, stopAtEnd, claims });
-  return { source, progress: undefined, labelNames: new Map(), claims };
+  return { source, progress: undefined, labelNames: new Map(), claims, resumable: false };
 }
 
 /**
@@ -92,10 +139,11 @@ export async function openPoolAndSink(
   settings: ScoringSettings & SinkSettings,
   header: RecordingHeader,
   happenings: Happenings,
+  checkpoint?: Checkpoint,
 ): Promise<{ pool: ScorePool; sink: Sink }> {
   const pool = await openPool(paths, settings, happenings);
   try {
-    return { pool, sink: await openSink(endpoint, settings, header, happenings, pool.device) };
+    return { pool, sink: await openSink(endpoint, settings, header, happenings, pool.device, checkpoint) };
   } catch (error) {
     await pool.close();
     throw error;
@@ -108,9 +156,10 @@ async function openSink(
   header: RecordingHeader,
   happenings: Happenings,
   device: Device,
+  resume: Checkpoint | undefined,
 ): Promise<Sink> {
   const topic = topicOf(endpoint);
-  if (topic === undefined) return RecordingSink.create(endpoint, { header, overwrite: settings.overwrite });
+  if (topic === undefined) return RecordingSink.create(endpoint, { header, overwrite: settings.overwrite, resume });
   return openKafkaSink({
     connection: connectionOf(settings),
     topic,
@@ -180,6 +229,12 @@ export async function runStream(
     hooks.onStart?.(pipeline);
     progress = streamProgress(parts, pipeline, context);
     await pipeline.run(context.stop);
+    if (parts.resumable && context.stop.aborted && sink.complete !== undefined) {
+      context.log.warn(
+        { sink: sink.name },
+        'stopped before the end: the output is unfinished, --resume goes on with it',
+      );
+    } else await sink.complete?.();
   } catch (error) {
     failure = { error };
   }

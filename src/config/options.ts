@@ -242,6 +242,10 @@ export const OPTIONS = {
     help: 'leave out, and count, frames and events that cannot be converted, instead of ending at the first',
   }),
   overwrite: option({ schema: flag.default(false), help: 'replace output files that exist' }),
+  resume: option({
+    schema: flag.default(false),
+    help: 'go on with the unfinished output of an interrupted run, where there is one (sink: a recording)',
+  }),
   recording: option({ schema: text.optional(), value: 'REC', help: 'recording to show (default: the shipped sample)' }),
   stay: option({
     schema: flag.default(false),

@@ -49,6 +49,7 @@ type FlushCause = 'full' | 'encoding' | 'idle' | 'delay' | 'menu' | 'end';
 export class Pipeline implements Intake {
   readonly totals: StreamTotals;
   readonly #source: Source;
+  readonly #sink: Sink;
   readonly #happenings: Happenings;
   readonly #options: PipelineOptions;
   readonly #order = new OrderedRelease<FrameInFlight>();
@@ -63,6 +64,7 @@ export class Pipeline implements Intake {
 
   constructor(source: Source, pool: ScorePool, sink: Sink, happenings: Happenings, options: PipelineOptions) {
     this.#source = source;
+    this.#sink = sink;
     this.#happenings = happenings;
     this.#options = options;
     this.totals = new StreamTotals();
@@ -335,6 +337,7 @@ export class Pipeline implements Intake {
     }
     if (frame.digest !== undefined) this.#options.onDigest?.(frame.decided, frame.digest);
     this.totals.finish(frame);
+    this.#sink.finished?.(frame.record.position, frame.record.bytes);
     this.#source.finished(frame.record);
     this.#wake();
   }

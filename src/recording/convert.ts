@@ -75,7 +75,7 @@ class Conversion {
   }
 
   async run(): Promise<ConvertResult> {
-    for await (const { number, bytes, sourceGroups } of this.#reader.frames()) {
+    for await (const { number, bytes, sourceGroups } of this.#reader.frames({ checksum: true })) {
       const frame = decodeFrame(bytes);
       if (isFrameFault(frame)) {
         this.#refuse(`frame ${number}: ${frame.reason}: ${frame.detail}`);

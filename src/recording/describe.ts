@@ -44,7 +44,7 @@ export async function describeRecording(
   const reader = await openRecording(path);
   const census = new Census(reader.header);
   try {
-    for await (const recorded of reader.frames()) {
+    for await (const recorded of reader.frames({ checksum: true })) {
       census.add(recorded);
       onProgress?.({ readBytes: reader.readBytes, sizeBytes: reader.sizeBytes });
     }

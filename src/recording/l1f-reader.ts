@@ -2,18 +2,14 @@
  * Native recordings: `.l1f`, and `.l1f.zst`, which is the same compressed.
  */
 import { open, type FileHandle } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 
 import { messageOf, TriggerError } from '../errors.js';
-import { l1trigger } from '../event/generated/l1_event.js';
 import { BlockPool, type Block } from './block-pool.js';
-import { readDelimited, type DelimitedMessage } from './delimited.js';
-import type { RecordedFrame, RecordingHeader, RecordingReader } from './recording.js';
+import { encodeLength, readDelimited, type DelimitedMessage } from './delimited.js';
+import { decodeHeader, type StatedExtent } from './l1f-header.js';
+import type { ReadOptions, RecordedFrame, RecordingHeader, RecordingReader } from './recording.js';
 import { decompressFile } from './zstd.js';
-
-const Wire = l1trigger.v1;
-
-export const L1F_MAGIC = 'L1F';
-export const L1F_VERSION = 1;
 
 const READ_BYTES = 1024 * 1024;
 
@@ -25,6 +21,7 @@ export class L1fReader implements RecordingReader {
   readonly sizeBytes: number;
   readonly #file: FileHandle;
   readonly #input: FileInput;
+  readonly #stated: StatedExtent | undefined;
 
   private constructor(
     path: string,
@@ -32,7 +29,7 @@ export class L1fReader implements RecordingReader {
     file: FileHandle,
     sizeBytes: number,
     input: FileInput,
-    header: RecordingHeader,
+    { header, extent }: { header: RecordingHeader; extent: StatedExtent | undefined },
   ) {
     this.path = path;
     this.format = format;
@@ -40,6 +37,7 @@ export class L1fReader implements RecordingReader {
     this.sizeBytes = sizeBytes;
     this.#input = input;
     this.header = header;
+    this.#stated = extent;
   }
 
   /** Open a recording and read its header; throws TriggerError INPUT_REFUSED or RECORDING_TRUNCATED. */
@@ -68,10 +66,48 @@ export class L1fReader implements RecordingReader {
     return this.#input.position;
   }
 
-  async *frames(): AsyncGenerator<RecordedFrame, undefined> {
+  async *frames(options: ReadOptions = {}): AsyncGenerator<RecordedFrame, undefined> {
+    const { checksum = false } = options;
     let number = 0;
+    let read = 0;
+    let sum = 0;
     for await (const { bytes, release } of this.#input.messages) {
+      const length = encodeLength(bytes.length);
+      read += length.length + bytes.length;
+      if (checksum) sum = crc32(bytes, crc32(length, sum));
       yield { number: number++, bytes, sourceGroups: undefined, release };
+    }
+    if (this.#stated !== undefined) this.#compare(this.#stated, number, read, checksum ? sum : undefined);
+  }
+
+  /** Whether the file holds what its header says. */
+  #compare(stated: StatedExtent, frames: number, bytes: number, sum: number | undefined): void {
+    if (!stated.complete) {
+      throw new TriggerError(
+        'RECORDING_TRUNCATED',
+        `${this.path}: incomplete: its writer never finished it; it ends after ${frames} frames, ${bytes} bytes`,
+      );
+    }
+    if (frames < stated.frames || bytes < stated.bytes) {
+      throw new TriggerError(
+        'RECORDING_TRUNCATED',
+        `${this.path}: frame ${frames} at byte ${bytes} behind the header: expected ${stated.frames} frames in ` +
+          `${stated.bytes} bytes, received ${frames} in ${bytes} before the end of the file`,
+      );
+    }
+    if (sum === undefined) return;
+    if (frames > stated.frames || bytes > stated.bytes) {
+      throw new TriggerError(
+        'INPUT_REFUSED',
+        `${this.path}: frame ${stated.frames}: expected the end after ${stated.bytes} bytes of frames, ` +
+          `received ${frames} frames in ${bytes} bytes`,
+      );
+    }
+    if (sum !== stated.crc32) {
+      throw new TriggerError(
+        'INPUT_REFUSED',
+        `${this.path}: expected frames with the CRC-32 ${hexadecimal(stated.crc32)}, received ${hexadecimal(sum)}`,
+      );
     }
   }
 
@@ -124,27 +160,6 @@ async function* oneAhead<T>(items: AsyncGenerator<T>): AsyncGenerator<T> {
   }
 }
 
-function decodeHeader(bytes: Uint8Array, path: string): RecordingHeader {
-  let wire: l1trigger.v1.RecordingHeader;
-  try {
-    wire = Wire.RecordingHeader.decode(bytes);
-  } catch (error) {
-    throw new TriggerError('INPUT_REFUSED', `${path}: not a native recording: ${messageOf(error)}`, { cause: error });
-  }
-  if (wire.magic !== L1F_MAGIC) {
-    throw new TriggerError(
-      'INPUT_REFUSED',
-      `${path}: not a native recording: expected the magic "${L1F_MAGIC}" in its header, received "${wire.magic}"`,
-    );
-  }
-  if (wire.version !== L1F_VERSION) {
-    throw new TriggerError(
-      'INPUT_REFUSED',
-      `${path}: expected version ${L1F_VERSION} of the native recording, received ${wire.version}`,
-    );
-  }
-  return {
-    labelNames: new Map(Object.entries(wire.labelNames).map(([label, name]) => [Number(label), name])),
-    provenance: new Map(Object.entries(wire.provenance)),
-  };
+function hexadecimal(sum: number): string {
+  return sum.toString(16).padStart(8, '0');
 }

@@ -30,6 +30,14 @@ export interface RecordedFrame {
   readonly release?: () => void;
 }
 
+export interface ReadOptions {
+  /**
+   * Also compare the checksum of all frames, where the recording has one.
+   * Default: false; a recording that was cut is noticed without it.
+   */
+  readonly checksum?: boolean;
+}
+
 export interface RecordingReader {
   readonly path: string;
   readonly format: RecordingFormat;
@@ -42,10 +50,11 @@ export interface RecordingReader {
 
   /**
    * Read all frames once, in blocks: memory does not grow with the file. Throws TriggerError
-   * RECORDING_TRUNCATED, after every whole frame has been yielded, where the file ends inside a frame, and
-   * INPUT_REFUSED where its framing is broken; the message names the byte or event.
+   * RECORDING_TRUNCATED, after every whole frame has been yielded, where the file ends inside a frame or holds fewer
+   * than its header says, and INPUT_REFUSED where its framing is broken or, with the checksum, it holds more or other
+   * frames than that; the message names the byte or event.
    */
-  frames(): AsyncIterableIterator<RecordedFrame, undefined>;
+  frames(options?: ReadOptions): AsyncIterableIterator<RecordedFrame, undefined>;
 
   close(): Promise<void>;
 }

@@ -62,6 +62,25 @@ export async function openCompressor(): Promise<(bytes: Uint8Array) => Promise<U
 }
 
 /**
+ * Bytes as zstd frames that are not compressed: their length depends on that of the content alone, so that they can be
+ * overwritten in place. One frame per block; single segment, content size in four bytes (RFC 8878, 3.1.1).
+ */
+export function storedFrames(bytes: Uint8Array): Uint8Array {
+  const frames: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += MAX_BLOCK_BYTES) {
+    const content = bytes.subarray(at, at + MAX_BLOCK_BYTES);
+    const header = Buffer.alloc(12);
+    header.writeUInt32LE(FRAME_MAGIC, 0);
+    header[4] = 0xa0;
+    header.writeUInt32LE(content.length, 5);
+    // the last block, raw
+    header.writeUIntLE((content.length << 3) | 1, 9, 3);
+    frames.push(header, content);
+  }
+  return Buffer.concat(frames);
+}
+
+/**
  * Decompress a file of any number of zstd frames of any length.
  *
  * Yields fresh blocks of at most 16 MiB. Throws StreamFault, after everything before it has been yielded, where

@@ -1,18 +1,47 @@
-import { open, rm, type FileHandle } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 
 import { messageOf, TriggerError } from '../errors.js';
 import type { AcceptedEvent, DeadLetter, SourcePosition } from '../event/accepted-event.js';
 import { encodingName } from '../event/layout.js';
+import { frameFingerprint } from '../recording/frame-fingerprint.js';
 import { FramePacker } from '../recording/frame-packer.js';
-import { createRecording, DEFAULT_EVENTS_PER_FRAME, formatOf, refuseExisting } from '../recording/open.js';
-import type { RecordingHeader, RecordingWriter } from '../recording/recording.js';
+import { L1fWriter, type WrittenExtent } from '../recording/l1f-writer.js';
+import { DEFAULT_EVENTS_PER_FRAME, formatOf, refuseExisting } from '../recording/open.js';
+import { partialPath, type RecordingHeader } from '../recording/recording.js';
+import { AppendedFile } from './appended-file.js';
+import {
+  checkpointPath,
+  readCheckpoint,
+  removeCheckpoint,
+  syncFolder,
+  writeCheckpoint,
+  type Checkpoint,
+} from './checkpoint.js';
 import type { Delivery, Sink } from './sink.js';
 
+const CHECKPOINT_INTERVAL_MS = 1000;
+
 export interface RecordingSinkOptions {
-  /** Label names and provenance of the new recording. */
+  /** Label names and provenance of the recording. */
   readonly header: RecordingHeader;
   /** Replace files that are there; without it they are refused. */
   readonly overwrite?: boolean;
+  /** Go on with the unfinished output that has this checkpoint. */
+  readonly resume?: Checkpoint | undefined;
+  /** Default: 1000. */
+  readonly checkpointIntervalMs?: number;
+}
+
+/** How long each file was after a whole delivery. */
+interface Extents {
+  readonly recording: WrittenExtent;
+  readonly acceptedBytes: number;
+  readonly deadLetterBytes: number;
+}
+
+interface FinishedPosition {
+  readonly position: SourcePosition;
+  readonly fingerprint: number;
 }
 
 /**
@@ -26,56 +55,133 @@ export interface RecordingSinkOptions {
  *
  * Consecutive accepted events of a delivery that agree in run, luminosity section and encoding share a frame.
  *
- * Durability: when `write` resolves, the delivery has been handed to the operating system, so it survives the end of
- * this process but not a power cut; `close` syncs all files to the disk. The recording lies at OUT.partial until it
- * is closed, and can be read from there by renaming it.
+ * Until `complete`, each file has `.partial` behind its name, and `OUT.checkpoint.json` says which frames of the source
+ * are finished and how long the files were then. It is replaced once a second, after the files have been synced. An
+ * output that was left behind unfinished, however its process ended, is gone on with from there (`resume`): what is
+ * beyond the checkpoint is cut off and decided again. `close` without `complete` leaves such an output.
+ *
+ * When `write` resolves, the delivery has been handed to the operating system.
  */
 export class RecordingSink implements Sink {
   readonly name: string;
-  readonly #recording: RecordingWriter;
-  readonly #accepted: FileHandle;
-  readonly #deadLetterPath: string;
-  #deadLetters: FileHandle | undefined;
+  readonly #header: RecordingHeader;
+  readonly #recording: L1fWriter;
+  readonly #accepted: AppendedFile;
+  #deadLetters: AppendedFile | undefined;
+  #extents: Extents;
+  readonly #positions = new Map<string, FinishedPosition>();
+  /** Positions of the checkpoint gone on with, until their partition gets further. */
+  readonly #resumed: Map<string, Checkpoint['positions'][number]>;
+  #moved = false;
+  #checkpointing: Promise<void> = Promise.resolve();
+  #checkpointFailure: { error: unknown } | undefined;
+  readonly #timer: NodeJS.Timeout;
+  #completed = false;
 
-  private constructor(recording: RecordingWriter, accepted: FileHandle) {
+  private constructor(
+    options: RecordingSinkOptions,
+    recording: L1fWriter,
+    accepted: AppendedFile,
+    deadLetters: AppendedFile | undefined,
+  ) {
     this.name = recording.path;
+    this.#header = options.header;
     this.#recording = recording;
     this.#accepted = accepted;
-    this.#deadLetterPath = deadLetterPath(recording.path);
+    this.#deadLetters = deadLetters;
+    this.#extents = this.#measure();
+    this.#resumed = new Map(options.resume?.positions.map((one) => [`${one.source}/${one.partition}`, one]));
+    // In a turn of its own: between a write and the `finished` of its frames there is none, so that positions and
+    // extents belong together whenever the timer fires.
+    this.#timer = setInterval(() => {
+      if (this.#moved) void this.#checkpoint();
+    }, options.checkpointIntervalMs ?? CHECKPOINT_INTERVAL_MS);
+    this.#timer.unref();
   }
 
-  /** Throws TriggerError INPUT_REFUSED where an output exists already or cannot be one. */
+  /** Throws TriggerError INPUT_REFUSED where an output exists already, cannot be one or cannot be gone on with. */
   static async create(path: string, options: RecordingSinkOptions): Promise<RecordingSink> {
-    if (formatOf(path) === 'hdf5') {
+    const format = formatOf(path);
+    if (format === 'hdf5') {
       throw new TriggerError(
         'INPUT_REFUSED',
         `${path}: expected a name that ends in .l1f or .l1f.zst for accepted events, received HDF5; convert it afterwards`,
       );
     }
-    const { header, overwrite = false } = options;
-    if (overwrite) await rm(deadLetterPath(path), { force: true });
-    else await refuseExisting([acceptedPath(path), deadLetterPath(path)]);
-    const recording = await createRecording(path, { header, overwrite });
+    const sink = await (options.resume === undefined
+      ? RecordingSink.#begin(path, format, options)
+      : RecordingSink.#goOn(path, format, options, options.resume));
+    await sink.#checkpoint();
+    if (sink.#checkpointFailure !== undefined) {
+      const { error } = sink.#checkpointFailure;
+      await sink.close().catch(() => undefined);
+      throw error;
+    }
+    return sink;
+  }
+
+  static async #begin(path: string, format: 'l1f' | 'l1f.zst', options: RecordingSinkOptions): Promise<RecordingSink> {
+    const all = [path, acceptedPath(path), deadLetterPath(path)];
+    if (options.overwrite === true) {
+      await removeCheckpoint(path);
+      for (const name of [deadLetterPath(path), partialPath(deadLetterPath(path))]) await rm(name, { force: true });
+    } else {
+      if ((await readCheckpoint(path)) !== undefined) {
+        throw new TriggerError(
+          'INPUT_REFUSED',
+          `${checkpointPath(path)}: an unfinished output is there; go on with it (--resume) or replace it (--overwrite)`,
+        );
+      }
+      await refuseExisting([...all, ...all.map(partialPath)]);
+    }
+    let recording: L1fWriter | undefined;
     try {
-      return new RecordingSink(recording, await open(acceptedPath(path), 'w'));
+      recording = await L1fWriter.create(path, format, options.header);
+      return new RecordingSink(options, recording, await AppendedFile.create(acceptedPath(path)), undefined);
     } catch (error) {
-      await recording.discard();
-      throw new TriggerError('INPUT_REFUSED', `${acceptedPath(path)}: cannot be created: ${messageOf(error)}`, {
-        cause: error,
-      });
+      await recording?.discard();
+      if (error instanceof TriggerError) throw error;
+      throw new TriggerError('INPUT_REFUSED', `${path}: cannot be created: ${messageOf(error)}`, { cause: error });
     }
   }
 
+  static async #goOn(
+    path: string,
+    format: 'l1f' | 'l1f.zst',
+    options: RecordingSinkOptions,
+    checkpoint: Checkpoint,
+  ): Promise<RecordingSink> {
+    const { header } = options;
+    for (const key of new Set([...header.provenance.keys(), ...Object.keys(checkpoint.provenance)])) {
+      const before = checkpoint.provenance[key];
+      const now = header.provenance.get(key);
+      if (before === now) continue;
+      throw new TriggerError(
+        'INPUT_REFUSED',
+        `${checkpointPath(path)}: begun with another ${key}: expected ${before ?? 'none'}, received ${now ?? 'none'}`,
+      );
+    }
+    const { file_bytes: fileBytes, frames, bytes, crc32: sum } = checkpoint.recording;
+    const recording = await L1fWriter.resume(path, format, header, { fileBytes, frames, bytes, crc32: sum });
+    const accepted = await AppendedFile.resume(acceptedPath(path), checkpoint.accepted_bytes);
+    const letters = checkpoint.dead_letter_bytes;
+    const deadLetters = letters > 0 ? await AppendedFile.resume(deadLetterPath(path), letters) : undefined;
+    if (letters === 0) await rm(partialPath(deadLetterPath(path)), { force: true });
+    return new RecordingSink(options, recording, accepted, deadLetters);
+  }
+
   async write({ accepted, deadLetters }: Delivery): Promise<void> {
+    if (this.#checkpointFailure !== undefined) throw this.#checkpointFailure.error;
     try {
       if (accepted.length > 0) await this.#writeAccepted(accepted);
       if (deadLetters.length > 0) {
-        this.#deadLetters ??= await open(this.#deadLetterPath, 'w');
-        await this.#deadLetters.writeFile(deadLetters.map(deadLetterLine).join(''));
+        this.#deadLetters ??= await AppendedFile.create(deadLetterPath(this.name));
+        await this.#deadLetters.append(deadLetters.map(deadLetterLine).join(''));
       }
     } catch (error) {
       throw failure(this.name, error);
     }
+    this.#extents = this.#measure();
   }
 
   async #writeAccepted(events: readonly AcceptedEvent[]): Promise<void> {
@@ -87,20 +193,121 @@ export class RecordingSink implements Sink {
     const last = packer.finish();
     if (last !== undefined) await this.#recording.write(last.frame);
     await this.#recording.flush();
-    await this.#accepted.writeFile(events.map(acceptedLine).join(''));
+    await this.#accepted.append(events.map(acceptedLine).join(''));
   }
 
-  async close(): Promise<void> {
+  finished(position: SourcePosition, bytes: Uint8Array | null): void {
+    this.#positions.set(`${position.source}/${position.partition}`, {
+      position,
+      fingerprint: frameFingerprint(bytes ?? new Uint8Array(0)),
+    });
+    this.#moved = true;
+  }
+
+  async complete(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#checkpointing;
+    if (this.#checkpointFailure !== undefined) throw this.#checkpointFailure.error;
     try {
-      await this.#recording.close();
-      for (const file of [this.#accepted, this.#deadLetters]) {
-        await file?.sync();
-        await file?.close();
-      }
+      await this.#recording.seal();
+      await this.#syncLines();
+      await writeCheckpoint(this.name, this.#snapshot(true));
+      await this.#accepted.close();
+      await this.#deadLetters?.close();
+      this.#completed = true;
+      await finishOutput(this.name);
     } catch (error) {
       throw failure(this.name, error);
     }
   }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    if (this.#completed) return;
+    await this.#checkpointing;
+    try {
+      await this.#recording.abandon(this.#extents.recording);
+      await this.#accepted.truncate(this.#extents.acceptedBytes);
+      await this.#deadLetters?.truncate(this.#extents.deadLetterBytes);
+      await this.#syncLines();
+      await writeCheckpoint(this.name, this.#snapshot(false));
+    } catch (error) {
+      throw failure(this.name, error);
+    } finally {
+      await this.#accepted.close();
+      await this.#deadLetters?.close();
+    }
+  }
+
+  /** One at a time; never throws: a failure ends the stream at its next write, or at its end. */
+  #checkpoint(): Promise<void> {
+    this.#moved = false;
+    const snapshot = this.#snapshot(false);
+    this.#checkpointing = this.#checkpointing.then(async () => {
+      try {
+        await this.#recording.sync();
+        await this.#syncLines();
+        await writeCheckpoint(this.name, snapshot);
+      } catch (error) {
+        this.#checkpointFailure ??= { error: failure(checkpointPath(this.name), error) };
+      }
+    });
+    return this.#checkpointing;
+  }
+
+  async #syncLines(): Promise<void> {
+    await this.#accepted.sync();
+    await this.#deadLetters?.sync();
+  }
+
+  #measure(): Extents {
+    return {
+      recording: this.#recording.extent,
+      acceptedBytes: this.#accepted.bytes,
+      deadLetterBytes: this.#deadLetters?.bytes ?? 0,
+    };
+  }
+
+  #snapshot(complete: boolean): Checkpoint {
+    const { recording, acceptedBytes, deadLetterBytes } = this.#extents;
+    const positions = new Map(this.#resumed);
+    for (const [key, { position, fingerprint }] of this.#positions) {
+      positions.set(key, {
+        source: position.source,
+        partition: position.partition,
+        next: String(position.offset + 1n),
+        last_frame_fingerprint: fingerprint,
+      });
+    }
+    return {
+      format: 1,
+      complete,
+      provenance: Object.fromEntries(this.#header.provenance),
+      positions: [...positions.values()],
+      recording: {
+        file_bytes: recording.fileBytes,
+        frames: recording.frames,
+        bytes: recording.bytes,
+        crc32: recording.crc32,
+      },
+      accepted_bytes: acceptedBytes,
+      dead_letter_bytes: deadLetterBytes,
+    };
+  }
+}
+
+/** Give the files of a sealed output their names; the recording last, so that where it is, all are. */
+export async function finishOutput(path: string): Promise<void> {
+  for (const name of [deadLetterPath(path), acceptedPath(path), path]) {
+    try {
+      await rename(partialPath(name), name);
+    } catch (error) {
+      // None was needed, or it has its name already.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw failure(name, error);
+    }
+  }
+  await syncFolder(path);
+  await removeCheckpoint(path);
 }
 
 function acceptedPath(path: string): string {

@@ -29,6 +29,18 @@ export interface Sink {
    */
   write(delivery: Delivery): Promise<void>;
 
-  /** Finish what is written and let go of everything. Called once, also after a rejected write. */
+  /**
+   * The frame at `position` and all before it in its partition are decided, and what came of them was written; called
+   * in that order, in the same turn of the event loop in which the write has settled. For sinks that keep the position
+   * themselves.
+   *
+   * @param bytes - the frame as received; valid during the call
+   */
+  finished?(position: SourcePosition, bytes: Uint8Array | null): void;
+
+  /** The stream has come to its end and everything is written: make the output a whole one. At most once. */
+  complete?(): Promise<void>;
+
+  /** Let go of everything. Called once, last, also after a rejected write. */
   close(): Promise<void>;
 }

@@ -1,9 +1,19 @@
 import { basename } from 'node:path';
 
+import { TriggerError } from '../errors.js';
 import type { SourcePosition } from '../event/accepted-event.js';
+import { frameFingerprint } from '../recording/frame-fingerprint.js';
 import { unixMs } from '../telemetry/clock.js';
 import type { RecordedFrame, RecordingReader } from '../recording/recording.js';
 import type { Intake, Source, SourceRecord } from './source.js';
+
+/** Where an interrupted stream goes on. */
+export interface RecordingStart {
+  /** Number of the first frame to offer. */
+  readonly next: bigint;
+  /** Fingerprint of the frame before it: that the recording is still the one that was begun. */
+  readonly lastFrame: number;
+}
 
 /**
  * The frames of a recording, as fast as the stream takes them. A frame's position is (file name, partition 0,
@@ -13,10 +23,16 @@ export class RecordingSource implements Source {
   readonly name: string;
   readonly #reader: RecordingReader;
   readonly #sourceName: string;
+  readonly #start: RecordingStart | undefined;
 
-  /** Takes the reader over: it is closed with the source. */
-  constructor(reader: RecordingReader) {
+  /**
+   * Takes the reader over: it is closed with the source.
+   *
+   * @param start - frames before it are read and passed over
+   */
+  constructor(reader: RecordingReader, start?: RecordingStart) {
     this.#reader = reader;
+    this.#start = start;
     this.name = reader.path;
     this.#sourceName = basename(reader.path);
   }
@@ -28,6 +44,7 @@ export class RecordingSource implements Source {
         resolve();
       });
     });
+    await this.#skip(frames, stop);
     while (!isAborted(stop)) {
       const next = frames.next();
       if (!(await settlesThisTurn(next))) intake.idle();
@@ -36,6 +53,29 @@ export class RecordingSource implements Source {
       const full = intake.offer(this.#record(read.value));
       // A full stream may never have room again once it is being stopped.
       if (full !== undefined && !(await hasRoom(full, stopped))) break;
+    }
+  }
+
+  async #skip(frames: AsyncIterator<RecordedFrame, undefined>, stop: AbortSignal): Promise<void> {
+    const start = this.#start;
+    if (start === undefined || start.next === 0n) return;
+    let last: RecordedFrame | undefined;
+    while (!isAborted(stop) && (last === undefined || BigInt(last.number) < start.next - 1n)) {
+      const { value } = await frames.next();
+      if (value === undefined) break;
+      last?.release?.();
+      last = value;
+    }
+    if (isAborted(stop)) return;
+    const place = `${this.name}: frame ${start.next - 1n}, the last one that was finished before`;
+    if (last === undefined || BigInt(last.number) !== start.next - 1n) {
+      throw new TriggerError('INPUT_REFUSED', `${place}: expected it, received the end of the recording`);
+    }
+    const sum = frameFingerprint(last.bytes);
+    last.release?.();
+    if (sum !== start.lastFrame) {
+      const expected = `expected the fingerprint ${start.lastFrame}, received ${sum}`;
+      throw new TriggerError('INPUT_REFUSED', `${place}: ${expected}: the recording is not the one that was begun`);
     }
   }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 
 import { Encoder } from '@toondepauw/node-zstd';
 import fc from 'fast-check';
@@ -109,8 +109,15 @@ describe.each(['.l1f', '.l1f.zst'])('%s recordings', (extension) => {
     await writer.flush();
     const copy = folder.file(`copy${extension}`);
     writeFileSync(copy, readFileSync(`${path}.partial`));
-    expect(await readFrames(copy)).toEqual(manyFrames(1, 3));
     await writer.discard();
+    const reader = await openRecording(copy);
+    const frames = reader.frames();
+    expect(soundFrame((await frames.next()).value!.bytes)).toEqual(manyFrames(1, 3)[0]);
+    await expect(frames.next()).rejects.toMatchObject({
+      code: 'RECORDING_TRUNCATED',
+      message: expect.stringMatching(/incomplete: its writer never finished it; it ends after 1 frames/) as string,
+    });
+    await reader.close();
   });
 });
 
@@ -166,6 +173,90 @@ describe('broken native recordings are refused', () => {
   it('whose extension is unknown, with the ones that are', async () => {
     await expect(openRecording('events.root')).rejects.toThrow(/events\.root.*\.l1f, \.l1f\.zst, \.h5, \.hdf5/);
     await expect(createRecording('events.zst', { header: HEADER })).rejects.toMatchObject({ code: 'INPUT_REFUSED' });
+  });
+});
+
+describe('recordings that state what they hold', () => {
+  /** The header with its length, and what follows, uncompressed. */
+  const parts = (path: string): { header: Buffer; frames: Buffer } => {
+    const bytes = readFileSync(path);
+    const end = 1 + bytes[0]!;
+    return { header: bytes.subarray(0, end), frames: bytes.subarray(end) };
+  };
+
+  it('are noticed when they were cut between two frames, after all that is there was read', async () => {
+    const path = folder.file('r.l1f');
+    const made = manyFrames(5, 10);
+    await writeRecording(path, made);
+    const { header, frames } = parts(path);
+    for (const kept of [0, 1, 4]) {
+      const end = made.slice(0, kept).reduce((sum, one) => sum + 2 + encodeFrame(one).length, 0);
+      writeFileSync(path, Buffer.concat([header, frames.subarray(0, end)]));
+      const reader = await openRecording(path);
+      const read: number[] = [];
+      const reading = (async (): Promise<void> => {
+        for await (const { number } of reader.frames()) read.push(number);
+      })();
+      await expect(reading).rejects.toMatchObject({
+        code: 'RECORDING_TRUNCATED',
+        message: expect.stringMatching(
+          new RegExp(`frame ${kept} at byte ${end} .*: expected 5 frames in ${frames.length} bytes`),
+        ) as string,
+      });
+      await reader.close();
+      expect(read).toHaveLength(kept);
+    }
+  });
+
+  it('are noticed when whole zstd frames are missing at the end', async () => {
+    const path = folder.file('r.l1f.zst');
+    const writer = await createRecording(path, { header: HEADER });
+    const [first, second] = manyFrames(2, 10);
+    await writer.write(first!);
+    await writer.flush();
+    const { size } = statSync(`${path}.partial`);
+    await writer.write(second!);
+    await writer.close();
+    truncateSync(path, size);
+    await expect(readRecorded(path)).rejects.toMatchObject({
+      code: 'RECORDING_TRUNCATED',
+      message: expect.stringMatching(/expected 2 frames .*received 1 in/) as string,
+    });
+  });
+
+  it('are refused where the checksum is compared and they hold more, or other bytes', async () => {
+    const path = folder.file('r.l1f');
+    const checked = async (): Promise<number> => {
+      const reader = await openRecording(path);
+      try {
+        return (await collect(reader.frames({ checksum: true }))).length;
+      } finally {
+        await reader.close();
+      }
+    };
+    await writeRecording(path, manyFrames(2, 10));
+    expect(await checked()).toBe(2);
+    const { header, frames } = parts(path);
+    writeFileSync(path, Buffer.concat([header, frames, frames]));
+    expect(await readRecorded(path)).toHaveLength(4);
+    await expect(checked()).rejects.toThrow(/frame 2: expected the end after \d+ bytes of frames, received 4 frames/);
+    const changed = Buffer.from(frames);
+    changed[changed.length - 5]! ^= 1;
+    writeFileSync(path, Buffer.concat([header, changed]));
+    expect(await readRecorded(path)).toHaveLength(2);
+    await expect(checked()).rejects.toThrow(/expected frames with the CRC-32 [0-9a-f]{8}/);
+  });
+
+  it('that state nothing, as older ones, are read as far as they go', async () => {
+    const path = folder.file('r.l1f');
+    const made = manyFrames(3, 10);
+    await writeRecording(path, made);
+    const { frames } = parts(path);
+    const end = made.slice(0, 2).reduce((sum, one) => sum + 2 + encodeFrame(one).length, 0);
+    // magic (field 1) "L1F", version (field 2) 1
+    const old = Uint8Array.of(7, 0x0a, 3, 0x4c, 0x31, 0x46, 0x10, 1);
+    writeFileSync(path, Buffer.concat([old, frames.subarray(0, end)]));
+    expect(await readRecorded(path)).toHaveLength(2);
   });
 });
 

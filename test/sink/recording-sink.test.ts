@@ -1,13 +1,15 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 
 import { describe, expect, it } from 'vitest';
 
-import type { AcceptedEvent, DeadLetter } from '#nae/event/accepted-event.js';
+import type { AcceptedEvent, DeadLetter, SourcePosition } from '#nae/event/accepted-event.js';
 import { bunchCrossingOf, labelOf, objectsOf, orbitOf } from '#nae/event/frame.js';
 import { bytesPerEvent, Encoding } from '#nae/event/layout.js';
+import { openRecording } from '#nae/recording/open.js';
+import { readCheckpoint } from '#nae/sink/checkpoint.js';
 import { RecordingSink } from '#nae/sink/recording-sink.js';
 
-import { HEADER, readFrames } from '../recording/recordings.js';
+import { collect, HEADER, readFrames } from '../recording/recordings.js';
 import { temporaryFolder } from '../recording/temporary-folder.js';
 
 const folder = temporaryFolder();
@@ -56,6 +58,7 @@ describe('the recording sink', () => {
     await sink.write({ accepted: first, deadLetters: [] });
     await sink.write({ accepted: [], deadLetters: [] });
     await sink.write({ accepted: second, deadLetters: [] });
+    await sink.complete();
     await sink.close();
 
     expect(sink.name).toBe(path);
@@ -103,6 +106,7 @@ describe('the recording sink', () => {
     const event: DeadLetter = { ...deadLetter, kind: 'event', reason: 'eta-out-of-range', index: 7 };
     await sink.write({ accepted: [], deadLetters: [deadLetter] });
     await sink.write({ accepted: [], deadLetters: [event] });
+    await sink.complete();
     await sink.close();
     expect(lines(`${path}.dead-letter.jsonl`)).toEqual([
       {
@@ -125,16 +129,82 @@ describe('the recording sink', () => {
     const sink = await RecordingSink.create(path, { header: HEADER });
     await sink.write({ accepted: [accepted(0)], deadLetters: [deadLetter] });
     writeFileSync(folder.file('found.l1f.zst'), readFileSync(`${path}.partial`));
-    expect(await readFrames(folder.file('found.l1f.zst'))).toHaveLength(1);
-    expect(lines(`${path}.accepted.jsonl`)).toHaveLength(1);
-    expect(lines(`${path}.dead-letter.jsonl`)).toHaveLength(1);
+    await expect(readFrames(folder.file('found.l1f.zst'))).rejects.toMatchObject({
+      code: 'RECORDING_TRUNCATED',
+      message: expect.stringMatching(/never finished it; it ends after 1 frames/) as string,
+    });
+    expect(lines(`${path}.accepted.jsonl.partial`)).toHaveLength(1);
+    expect(lines(`${path}.dead-letter.jsonl.partial`)).toHaveLength(1);
+    expect(existsSync(path)).toBe(false);
     await sink.close();
+  });
+
+  it.each(['out.l1f', 'out.l1f.zst'])(
+    'goes on with an unfinished %s from its checkpoint, wherever it broke off',
+    async (name) => {
+      const path = folder.file(name);
+      const frame = (number: number): [SourcePosition, Uint8Array] => [
+        { source: 'in.l1f', partition: 0, offset: BigInt(number) },
+        Uint8Array.of(number),
+      ];
+      const first = await RecordingSink.create(path, { header: HEADER, checkpointIntervalMs: 20 });
+      await first.write({ accepted: [accepted(0)], deadLetters: [deadLetter] });
+      first.finished(...frame(0));
+      while ((await readCheckpoint(path))?.positions.length !== 1)
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      const checkpoint = await readCheckpoint(path);
+      expect(checkpoint).toMatchObject({ complete: false, positions: [{ source: 'in.l1f', partition: 0, next: '1' }] });
+      // Written and finished, but its process dies before the next checkpoint.
+      await first.write({ accepted: [accepted(1), accepted(2)], deadLetters: [deadLetter] });
+      appendFileSync(`${path}.accepted.jsonl.partial`, '{"run": 3, "half a li');
+      appendFileSync(`${path}.partial`, Buffer.from([9, 9, 9]));
+
+      const resume = { header: HEADER, resume: checkpoint };
+      const second = await RecordingSink.create(path, resume);
+      await second.write({ accepted: [accepted(1), accepted(2)], deadLetters: [] });
+      second.finished(...frame(1));
+      await second.close();
+      await expect(RecordingSink.create(path, { header: HEADER })).rejects.toThrow(
+        /unfinished output is there.*--resume/,
+      );
+
+      const third = await RecordingSink.create(path, { header: HEADER, resume: await readCheckpoint(path) });
+      await third.write({ accepted: [accepted(3)], deadLetters: [] });
+      third.finished(...frame(2));
+      await third.complete();
+      await third.close();
+      const written = lines(`${path}.accepted.jsonl`) as { source: { index: number } }[];
+      expect(written.map(({ source }) => source.index)).toEqual([0, 1, 2, 3]);
+      expect((await readFrames(path)).map(({ eventCount }) => eventCount)).toEqual([1, 2, 1]);
+      const reader = await openRecording(path);
+      expect(await collect(reader.frames({ checksum: true }))).toHaveLength(3);
+      await reader.close();
+      expect(lines(`${path}.dead-letter.jsonl`)).toHaveLength(1);
+      expect(await readCheckpoint(path)).toBeUndefined();
+    },
+  );
+
+  it('refuses to go on with other models, or with files that lost what the checkpoint counts', async () => {
+    const path = folder.file('out.l1f');
+    const sink = await RecordingSink.create(path, { header: HEADER });
+    await sink.write({ accepted: [accepted(0)], deadLetters: [] });
+    await sink.close();
+    const resume = await readCheckpoint(path);
+    const other = { ...HEADER, provenance: new Map([['made by', 'another']]) };
+    await expect(RecordingSink.create(path, { header: other, resume })).rejects.toThrow(
+      /begun with another made by: expected a test, received another/,
+    );
+    truncateSync(`${path}.accepted.jsonl.partial`, 5);
+    await expect(RecordingSink.create(path, { header: HEADER, resume })).rejects.toThrow(
+      /accepted\.jsonl\.partial: cannot be gone on with: expected at least \d+ bytes, received 5/,
+    );
   });
 
   it('refuses files that are there, unless to be overwritten: then nothing of them is left', async () => {
     const path = folder.file('again.l1f');
     const first = await RecordingSink.create(path, { header: HEADER });
     await first.write({ accepted: [accepted(0)], deadLetters: [deadLetter] });
+    await first.complete();
     await first.close();
     for (const suffix of ['', '.accepted.jsonl', '.dead-letter.jsonl']) {
       const other = folder.file(`other${suffix.replaceAll(/\W/g, '')}.l1f`);
@@ -143,6 +213,7 @@ describe('the recording sink', () => {
       expect(readFileSync(`${other}${suffix}`, 'utf8')).toBe('mine');
     }
     const second = await RecordingSink.create(path, { header: HEADER, overwrite: true });
+    await second.complete();
     await second.close();
     expect(await readFrames(path)).toEqual([]);
     expect(readFileSync(`${path}.accepted.jsonl`, 'utf8')).toBe('');

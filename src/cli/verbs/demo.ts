@@ -144,7 +144,7 @@ async function withBroker(settings: DemoSettings, recording: string, context: Co
       replaying.catch(() => undefined);
     };
     const pipeline = await runStream(
-      { ...input, sink, pool, happenings },
+      { ...input, resumable: false, sink, pool, happenings },
       settings,
       { ...context, stop: stopStream.signal },
       { onStart },
@@ -190,7 +190,7 @@ async function withoutBroker(settings: DemoSettings, recording: string, context:
     { labelNames: input.labelNames, provenance: new Map([['source', recording]]) },
     happenings,
   );
-  const pipeline = await runStream({ ...input, sink, pool, happenings }, settings, context);
+  const pipeline = await runStream({ ...input, resumable: false, sink, pool, happenings }, settings, context);
   const summary = pipeline.totals.summary();
   const accepted = await labelCounts(output);
   await report(

@@ -8,6 +8,7 @@ import { topicOf } from '../kafka.js';
 import { report } from '../result.js';
 import {
   createHappenings,
+  interruptedOutput,
   openPoolAndSink,
   openRecordingSource,
   openTopicSource,
@@ -36,6 +37,7 @@ export const runVerb = defineVerb({
     'run',
     'frameEvents',
     'overwrite',
+    'resume',
     'inputRateHz',
     'httpPort',
     'httpHost',
@@ -45,12 +47,6 @@ export const runVerb = defineVerb({
   ],
   async run(settings, _positional, context) {
     const paths = await openPaths(settings);
-    const happenings = createHappenings(context);
-    const topic = topicOf(settings.source);
-    const input =
-      topic === undefined
-        ? await openRecordingSource(settings.source, settings)
-        : openTopicSource(topic, settings, settings.sink, settings.stopAtEnd, happenings);
     const provenance = new Map([
       ['source', settings.source],
       ...paths.map(({ name, bundle, threshold }): [string, string] => [
@@ -58,8 +54,19 @@ export const runVerb = defineVerb({
         `${bundle.manifest.sha256} >= ${threshold}`,
       ]),
     ]);
+    const checkpoint = settings.resume ? await interruptedOutput(settings, provenance, context) : undefined;
+    if (checkpoint === 'whole') {
+      context.log.info({ sink: settings.sink }, 'the output was whole already');
+      return;
+    }
+    const happenings = createHappenings(context);
+    const topic = topicOf(settings.source);
+    const input =
+      topic === undefined
+        ? await openRecordingSource(settings.source, settings, checkpoint)
+        : openTopicSource(topic, settings, settings.sink, settings.stopAtEnd, happenings);
     const header = { labelNames: input.labelNames, provenance };
-    const { pool, sink } = await openPoolAndSink(paths, settings.sink, settings, header, happenings);
+    const { pool, sink } = await openPoolAndSink(paths, settings.sink, settings, header, happenings, checkpoint);
     const scores = settings.scores === undefined ? undefined : new ScoresFile(settings.scores);
     const reopen = async (generation: number): Promise<ScorePool> => {
       const { model, targetRate, threshold } = context.reread();
