@@ -42,7 +42,9 @@ type DeliverySettings = Settings<
   'delivery' | 'transactionIntervalMs' | 'transactionMaxFrames' | 'transactionMaxBytes' | 'ledger'
 >;
 
-type SinkSettings = EndpointSettings & Settings<'overwrite' | 'maxFrameBytes' | 'delivery' | 'ledger' | 'quantise'>;
+type SinkSettings = EndpointSettings &
+  Settings<'overwrite' | 'maxFrameBytes' | 'delivery' | 'ledger' | 'quantise'> &
+  Partial<Settings<'checkpointIntervalMs'>>;
 
 type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort' | 'httpHost'> &
   Partial<DeliverySettings>;
@@ -159,7 +161,10 @@ async function openSink(
   resume: Checkpoint | undefined,
 ): Promise<Sink> {
   const topic = topicOf(endpoint);
-  if (topic === undefined) return RecordingSink.create(endpoint, { header, overwrite: settings.overwrite, resume });
+  if (topic === undefined) {
+    const { overwrite, checkpointIntervalMs } = settings;
+    return RecordingSink.create(endpoint, { header, overwrite, resume, checkpointIntervalMs });
+  }
   return openKafkaSink({
     connection: connectionOf(settings),
     topic,

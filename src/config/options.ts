@@ -246,6 +246,11 @@ export const OPTIONS = {
     schema: flag.default(false),
     help: 'go on with the unfinished output of an interrupted run, where there is one (sink: a recording)',
   }),
+  checkpointIntervalMs: option({
+    schema: count.default(1000),
+    value: 'MS',
+    help: 'how often a recording as sink notes how far it is; what came after is decided again by --resume [ms]',
+  }),
   recording: option({ schema: text.optional(), value: 'REC', help: 'recording to show (default: the shipped sample)' }),
   stay: option({
     schema: flag.default(false),

@@ -29,7 +29,7 @@ export interface RecordingSinkOptions {
   /** Go on with the unfinished output that has this checkpoint. */
   readonly resume?: Checkpoint | undefined;
   /** Default: 1000. */
-  readonly checkpointIntervalMs?: number;
+  readonly checkpointIntervalMs?: number | undefined;
 }
 
 /** How long each file was after a whole delivery. */

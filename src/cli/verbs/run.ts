@@ -38,6 +38,7 @@ export const runVerb = defineVerb({
     'frameEvents',
     'overwrite',
     'resume',
+    'checkpointIntervalMs',
     'inputRateHz',
     'httpPort',
     'httpHost',
