@@ -32,7 +32,7 @@ beforeAll(async () => {
   });
   const admin = await connectAdmin(createKafka(broker, log), broker);
   const allowed: [AclResourceTypes, string][] = [
-    ...['seen', 'l1.accepted', 'l1.dead-letter'].map((name): [AclResourceTypes, string] => [
+    ...['seen', 'l1.accepted', 'l1.dead-letter', 'l1.ledger'].map((name): [AclResourceTypes, string] => [
       AclResourceTypes.TOPIC,
       name,
     ]),
