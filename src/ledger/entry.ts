@@ -15,7 +15,12 @@ export interface LedgerFrame {
   readonly accepted: number;
   readonly faults: number;
   readonly digest: Uint8Array;
+  /** Of the frame as received (see inputChecksum): part of the digest, and there to tell what differs. */
+  readonly input: Uint8Array;
 }
+
+/** Of the digests in the entries written here. */
+export const LEDGER_FORMAT = 2;
 
 export interface LedgerEntry {
   readonly source: string;
@@ -26,6 +31,8 @@ export interface LedgerEntry {
   readonly chain: Uint8Array;
   readonly paths: readonly (DecidingPath & { readonly menu: number })[];
   readonly environment: string;
+  /** {@link LEDGER_FORMAT}, or that of another version. */
+  readonly format: number;
 }
 
 /** The chain value after these frames. */
@@ -48,12 +55,13 @@ export function decodeLedgerEntry(bytes: Uint8Array): LedgerEntry {
     source: wire.source,
     partition: wire.partition,
     previous: wire.previous,
-    frames: wire.frames.map(({ offset, menu, accepted, faults, digest }) => ({
+    frames: wire.frames.map(({ offset, menu, accepted, faults, digest, input }) => ({
       offset: offset == null ? 0n : int64ToBigint(offset),
       menu: menu ?? 0,
       accepted: accepted ?? 0,
       faults: faults ?? 0,
       digest: digest ?? new Uint8Array(0),
+      input: input ?? new Uint8Array(0),
     })),
     chain: wire.chain,
     paths: wire.paths.map(({ menu, path, modelSha256, threshold }) => ({
@@ -63,5 +71,6 @@ export function decodeLedgerEntry(bytes: Uint8Array): LedgerEntry {
       threshold: threshold ?? 0,
     })),
     environment: wire.environment,
+    format: wire.format,
   };
 }

@@ -163,8 +163,8 @@ export class Deliveries {
 /** Undefined where there is no ledger. */
 function ledgerOf(frames: readonly FrameInFlight[]): Delivery['ledger'] {
   const menus = new Set(frames.map(({ menu }) => menu));
-  const lines = frames.flatMap(({ record, menu, accepted, deadLetters, digest }) =>
-    digest === undefined
+  const lines = frames.flatMap(({ record, menu, accepted, deadLetters, digest, input }) =>
+    digest === undefined || input === undefined
       ? []
       : [
           {
@@ -173,6 +173,7 @@ function ledgerOf(frames: readonly FrameInFlight[]): Delivery['ledger'] {
             accepted: accepted.length,
             faults: deadLetters.length,
             digest,
+            input,
           },
         ],
   );

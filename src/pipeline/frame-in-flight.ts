@@ -46,7 +46,8 @@ export class FrameInFlight {
   readonly deadLetters: DeadLetter[] = [];
   /** float32 [paths, events], only where someone observes all scores. */
   scores: Float32Array | undefined;
-  /** Of what was decided, where there is a ledger. */
+  /** Of the bytes as received, and of what was decided, where there is a ledger. */
+  input: Uint8Array | undefined;
   digest: Uint8Array | undefined;
   done = false;
   /** Events not yet scored. */
@@ -98,10 +99,11 @@ export class FrameInFlight {
     this.done = true;
   }
 
-  /** What decided and what came of it, for the ledger. Only before {@link letGo}. */
-  get decided(): DecidedFrame {
-    const { record, menu, accepted, deadLetters } = this;
-    return { position: record.position, bytes: record.bytes, paths: decidingPaths(menu), accepted, deadLetters };
+  /** What decided and what came of it, where there is a ledger. */
+  get decided(): DecidedFrame | undefined {
+    const { record, input, menu, accepted, deadLetters } = this;
+    if (input === undefined) return undefined;
+    return { position: record.position, input, paths: decidingPaths(menu), accepted, deadLetters };
   }
 
   /**

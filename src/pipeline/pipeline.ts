@@ -6,7 +6,7 @@
  */
 import type { PathDecision, SourcePosition } from '../event/accepted-event.js';
 import { decodeFrame, isFrameFault, type FrameLimits, type L1Frame } from '../event/frame.js';
-import { frameDigest, type DecidedFrame } from '../ledger/frame-digest.js';
+import { frameDigest, inputChecksum, type DecidedFrame } from '../ledger/frame-digest.js';
 import type { ScoreResult } from '../score/messages.js';
 import type { ScorePool } from '../score/score-pool.js';
 import type { Sink } from '../sink/sink.js';
@@ -131,6 +131,8 @@ export class Pipeline implements Intake {
     const lane = this.#lane;
     const outcome = decodeFrame(record.bytes, this.#options.limits);
     const frame = new FrameInFlight(record, outcome, availableMs(record, outcome), lane.menu);
+    // Now, because the bytes have just been read and lie in the cache.
+    if (this.#options.ledger === true) frame.input = inputChecksum(record.bytes);
     this.#noteFirst(lane, record.position);
     this.#heldFrames++;
     this.#heldBytes += frame.heldBytes;
@@ -311,7 +313,8 @@ export class Pipeline implements Intake {
       this.totals.decide(latencyMs, frame.wire.eventCount);
       this.#happenings.frameDecided(latencyMs);
     }
-    if (this.#options.ledger === true) frame.digest = frameDigest(frame.decided);
+    const { decided } = frame;
+    if (decided !== undefined) frame.digest = frameDigest(decided);
     if (frame.record.claim !== undefined && frame.scores === undefined) {
       this.#heldBytes -= frame.heldBytes;
       frame.letGo();
@@ -335,7 +338,7 @@ export class Pipeline implements Intake {
       for (const { paths } of frame.accepted) for (const { path } of paths) this.#happenings.pathAccepted(path);
       this.#happenings.frameFinished(eventCount, frame.accepted.length, frame.deadLetters.length);
     }
-    if (frame.digest !== undefined) this.#options.onDigest?.(frame.decided, frame.digest);
+    if (frame.digest !== undefined) this.#options.onDigest?.(frame.decided!, frame.digest);
     this.totals.finish(frame);
     this.#sink.finished?.(frame.record.position, frame.record.bytes);
     this.#source.finished(frame.record);

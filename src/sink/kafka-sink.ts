@@ -24,7 +24,7 @@ import { DEFAULT_FRAME_LIMITS } from '../event/frame.js';
 import { asBuffer, brokerError, connectAdmin, createKafka, isRetriable, protocolErrorType } from '../kafka/client.js';
 import type { KafkaConnection } from '../kafka/client.js';
 import { PartitionClaim } from '../kafka/partition-claims.js';
-import { chainOf, encodeLedgerEntry, type LedgerEntry } from '../ledger/entry.js';
+import { chainOf, encodeLedgerEntry, LEDGER_FORMAT, type LedgerEntry } from '../ledger/entry.js';
 import { createMissingTopics, requireTopics } from '../kafka/topics.js';
 import type { Logger } from '../telemetry/logger.js';
 import type { Delivery, Sink } from './sink.js';
@@ -160,7 +160,8 @@ class KafkaSink implements Sink {
     if (this.#options.ledger === undefined) return undefined;
     const { environment } = this.#options.ledger;
     const previous = chainBytes(claim.metadata);
-    return { source, partition, previous, frames, chain: chainOf(previous, frames), paths, environment };
+    const chain = chainOf(previous, frames);
+    return { source, partition, previous, frames, chain, paths, environment, format: LEDGER_FORMAT };
   }
 
   #byTopic(request: readonly Outgoing[]): TopicMessages[] {
