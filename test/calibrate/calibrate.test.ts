@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { calibrate, scoresNeeded, type BackgroundSample } from '#nae/calibrate/calibrate.js';
 import { excessAt, fitPareto, goodnessOfFit } from '#nae/calibrate/pareto-tail.js';
+import type { Calibration } from '#nae/model/bundle.js';
 
 import { seeded } from '../pipeline/events.js';
 
@@ -123,4 +124,56 @@ describe('the generalised Pareto tail', () => {
       'tail fit takes 250',
     );
   });
+});
+
+describe('where every parton event gives four events of nearly one score', () => {
+  const COPIES = 4;
+  /** P(score > s) = e^-s, a tail that a generalised Pareto distribution describes. */
+  function clustered(draw: () => number, parents: number): BackgroundSample {
+    const events = Array.from({ length: parents * COPIES }, (_, event) => ({
+      group: Math.floor(event / COPIES),
+      score: 0,
+    }));
+    for (let parent = 0; parent < parents; parent++) {
+      const score = -Math.log(draw());
+      for (let copy = 0; copy < COPIES; copy++)
+        events[parent * COPIES + copy]!.score = Math.fround(score * (1 + copy * 1e-6));
+    }
+    events.sort((a, b) => b.score - a.score);
+    return {
+      falling: Float32Array.from(events, ({ score }) => score),
+      groups: Uint32Array.from(events, ({ group }) => group),
+      events: events.length,
+      effective: parents,
+      name: 'b.h5',
+      sha256: '0'.repeat(64),
+    };
+  }
+
+  it.each([
+    ['empirical', 1e-2, 300],
+    ['gpd', 1e-3, 150],
+  ] as const)(
+    '%s intervals cover the true rate in 95 %% of samples',
+    (method, rate, samples) => {
+      const draw = uniform(21);
+      let covered = 0;
+      let naive = 0;
+      for (let sample = 0; sample < samples; sample++) {
+        const background = clustered(draw, 2000);
+        const holds = (one: BackgroundSample): boolean => {
+          const [{ threshold, low, high }] = calibrate(one, [rate], 'hw32', method) as [Calibration];
+          const trueRate = Math.exp(-threshold);
+          return low <= trueRate && trueRate <= high;
+        };
+        if (holds(background)) covered++;
+        if (holds({ ...background, groups: undefined, effective: background.events })) naive++;
+      }
+      const spread = Math.sqrt(0.95 * 0.05 * samples);
+      expect(covered).toBeGreaterThan(0.95 * samples - 3.5 * spread);
+      // An interval that takes copies for independent events is too short by half.
+      expect(naive).toBeLessThan(0.85 * samples);
+    },
+    180_000,
+  );
 });

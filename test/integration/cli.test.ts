@@ -99,6 +99,18 @@ describe('results', () => {
     expect(out.events).toBe(events.accepted);
   });
 
+  it('calibrate --method gpd says how well the tail is described', async () => {
+    const bundle = file('bundle-gpd');
+    cpSync(join(ROOT, 'models', 'bundles', 'nae-events-s'), bundle, { recursive: true });
+    const args = ['calibrate', '--model', bundle, '--background', file('in.l1f'), '--method', 'gpd'];
+    const shown = await cli(...args, '--target-rate', '1e-4', '--json', file('g.json'));
+    const [one] = (json('g.json') as { calibrations: Calibration[] }).calibrations;
+    const { anderson_darling: statistic, p_value: p } = one!.fit!;
+    expect(shown).toContain(`Anderson-Darling ${statistic.toFixed(3)}, p = ${p.toFixed(3)}`);
+    expect(one!.low).toBeLessThan(1e-4);
+    expect(one!.high).toBeGreaterThan(1e-4);
+  });
+
   it('demo without a broker shows what the recording holds', async () => {
     const args = ['demo', '--broker', 'none', '--recording', file('in.l1f'), '--model', 'ae-events-s'];
     const shown = await cli(...args, '--threshold', '0', '--json', file('d.json'));

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import type { Evaluation } from '#nae/evaluate/evaluate.js';
 
@@ -34,17 +34,42 @@ function figures({ signals }: Evaluation): string[] {
     .sort();
 }
 
-it('is what Python computes on the sample, intervals included', async () => {
-  const [recording, json, model] = [join(folder, 'sample.h5'), join(folder, 'e.json'), 'nae-events-m'];
-  await cli('convert', join(ROOT, 'models', 'recordings', 'sample.l1f.zst'), recording);
+/** The figures for a recording by both. */
+async function both(recording: string): Promise<{ here: Evaluation; python: Evaluation }> {
+  const [json, model] = [join(folder, 'e.json'), 'nae-events-m'];
   await cli('evaluate', '--model', model, '--background', recording, '--json', json, '--device', 'cpu');
-  const script = join(ROOT, 'test', 'fixtures', 'evaluate_recording.py');
-  const bundle = join(ROOT, 'models', 'bundles', model);
-  const output = execFileSync(join(ROOT, 'models', 'run'), ['python', script, bundle, recording]);
-  const here = JSON.parse(readFileSync(json, 'utf8')) as Evaluation;
-  const python = JSON.parse(output.toString()) as Evaluation;
+  const output = python('evaluate_recording.py', join(ROOT, 'models', 'bundles', model), recording);
+  return {
+    here: JSON.parse(readFileSync(json, 'utf8')) as Evaluation,
+    python: JSON.parse(output) as Evaluation,
+  };
+}
+
+function python(script: string, ...args: string[]): string {
+  const path = join(ROOT, 'test', 'fixtures', script);
+  return execFileSync(join(ROOT, 'models', 'run'), ['python', path, ...args]).toString();
+}
+
+const sample = join(folder, 'sample.h5');
+beforeAll(async () => {
+  await cli('convert', join(ROOT, 'models', 'recordings', 'sample.l1f.zst'), sample);
+}, 300_000);
+
+it('is what Python computes on the sample, intervals included', async () => {
+  const { here, python: there } = await both(sample);
   expect(here.signals).toHaveLength(5);
   expect(here.background_events).toBe(350_000);
-  expect(python.background_events).toBe(350_000);
-  expect(figures(here)).toEqual(figures(python));
+  expect(there.background_events).toBe(350_000);
+  expect(figures(here)).toEqual(figures(there));
+}, 600_000);
+
+it('is what Python computes where events share parton events', async () => {
+  const clustered = join(folder, 'clustered.h5');
+  python('cluster_events.py', sample, clustered, '120000');
+  const { here, python: there } = await both(clustered);
+  expect(here.signals).toHaveLength(5);
+  expect(here.effective_background_events).toBeLessThan(0.35 * here.background_events);
+  expect(here.effective_background_events).toBeCloseTo(there.effective_background_events, 6);
+  expect(figures(here)).toEqual(figures(there));
+  for (const signal of here.signals) expect(signal.effective_events).toBeLessThan(0.5 * signal.events);
 }, 600_000);
