@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -13,6 +14,7 @@ import pytest
 
 from l1models import layout
 from l1models.errors import InputRefused
+from l1models.export import bundle as bundle_module
 from l1models.export import parity, verb
 from l1models.report import scoring
 from l1models.train import runs
@@ -118,10 +120,41 @@ def test_the_same_seed_gives_the_same_bytes(
     assert (other / "model.onnx").read_bytes() != (first / "model.onnx").read_bytes()
 
 
-def export(run_folder: Path, out: Path) -> None:
+def export(run_folder: Path, out: Path, *options: str) -> None:
     parser = argparse.ArgumentParser()
     verb.configure(parser)
-    verb.run(parser.parse_args([f"--run={run_folder}", f"--out={out}"]))
+    verb.run(parser.parse_args([f"--run={run_folder}", f"--out={out}", *options]))
+
+
+@pytest.mark.parametrize("name", ["bundle", "event_normalized_bundle"])
+def test_graph_and_trainer_agree_where_decisions_are_taken(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    recording: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = request.getfixturevalue(name).parent / "run"
+    export(folder, tmp_path, "--verify", str(recording), "--events", "2500")
+    assert "on 2500 background events by at most" in capsys.readouterr().out
+    # A graph whose weights are a hundred-thousandth off is noticed.
+    training_run = runs.load(folder)
+    kernel, bias = training_run.params[0]
+    altered = dataclasses.replace(training_run, params=[(kernel * (1 + 5e-5), bias), *training_run.params[1:]])
+    write = bundle_module.write_bundle
+    monkeypatch.setattr(bundle_module, "write_bundle", lambda run, out: write(altered, out))
+    with pytest.raises(SystemExit, match="expected at most 1e-05"):
+        export(folder, tmp_path, "--verify", str(recording), "--events", "2500")
+
+
+def test_a_near_perfect_reconstruction_is_compared_with_the_scores_of_decisions() -> None:
+    trainer = np.linspace(0, 1, 1001, dtype=np.float32)
+    graph = trainer + np.float32(5e-6)
+    found = parity.agreement(graph, trainer)
+    assert found.relative > 1e-3
+    assert found.decisive == pytest.approx(5e-6 / 0.99, rel=0.01)
+    assert parity.agreement(trainer * np.float32(1.001), trainer).decisive == pytest.approx(1e-3, rel=0.01)
 
 
 def test_export_writes_the_same_bundle_again(bundle: Path, tmp_path: Path) -> None:

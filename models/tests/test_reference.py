@@ -45,7 +45,8 @@ def codes_of(objects: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(params=verb.KINDS)
 def bundle(request: pytest.FixtureRequest, tmp_path: Path, background: Path, signal: Path) -> scoring.Bundle:
-    options = ["--signal", str(signal), "--process", "hard", "--steps", "100"] if request.param == "classifier" else []
+    options = ["--signal", str(signal), "--process", "hard"] if request.param == "classifier" else []
+    options += ["--steps", "100"] if request.param in ("classifier", "flow") else []
     return reference(tmp_path / "out", background, "--kind", request.param, *options)
 
 

@@ -60,6 +60,11 @@ class Graph:
         bounds = [self.constant([number], np.int64) for number in (index, index + 1, 1)]
         return self.add("Slice", values, *bounds)
 
+    def look_up(self, table: ArrayLike, codes: str, first: ArrayLike) -> str:
+        """Entries of a flat ``table`` at whole numbers ``codes`` (float32) + ``first``."""
+        places = self.add("Cast", self.add("Add", codes, self.constant(first)), to=7)
+        return self.add("Gather", self.constant(np.asarray(table).reshape(-1)), places, axis=0)
+
     @property
     def flop_per_event(self) -> int:
         """Twice the multiply-adds of every matrix product in the graph, the score's included; nothing elementwise."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,34 @@ from l1models import layout
 # is that of float32 arithmetic in another order; the absolute part covers events with almost no error left.
 RELATIVE, ABSOLUTE = 2e-5, 2e-6
 
+# Largest difference on background events, relative to the score or to the score that this fraction of them exceeds,
+# whichever is larger. Thresholds lie above it. Below, a reconstruction that is almost perfect is the difference of
+# nearly equal numbers, and no float32 arithmetic knows a score of 1e-6 to more than three digits: trainer and graph
+# are then equally far from the same sum in double precision.
+AGREEMENT, DECISIVE_FRACTION = 1e-5, 0.01
+
 _WIDTH = 3 * layout.OBJECTS
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Largest difference of ``events`` scores: relative to the score, and as `AGREEMENT` bounds it."""
+
+    events: int
+    relative: float
+    decisive: float
+
+
+def agreement(graph: NDArray[np.float32], trainer: NDArray[np.float32]) -> Agreement:
+    """Compare the scores (N,) of the same background events, N >= 100."""
+    expected = trainer.astype(np.float64)
+    difference = np.abs(graph.astype(np.float64) - expected)
+    floor = np.quantile(expected, 1 - DECISIVE_FRACTION)
+    return Agreement(
+        len(expected),
+        float(np.max(difference / np.maximum(expected, np.finfo(np.float32).tiny))),
+        float(np.max(difference / np.maximum(expected, floor))),
+    )
 
 
 def inputs(background: NDArray[np.int16], seed: int = 0) -> NDArray[np.int16]:

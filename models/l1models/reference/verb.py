@@ -18,10 +18,11 @@ from l1models.train import threads
 if TYPE_CHECKING:
     from l1models.reference.reference import Codes, Reference
 
-KINDS = ("ht", "met", "lepton-pt", "objects", "menu", "pca", "classifier")
+KINDS = ("ht", "met", "lepton-pt", "objects", "menu", "pca", "flow", "classifier")
 VERSION = "0.1.0"
 _VALIDATION_EVENTS = 20_000
 _PARITY_EVENTS = 160
+_STEPS = {"classifier": 6000, "flow": 10_000}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signal", type=Path, metavar="FILE.h5", help="classifier: recording with the signal")
     parser.add_argument("--process", metavar="NAME", help="classifier: the signal's name in that recording")
     parser.add_argument("--components", type=int, default=16, metavar="N", help="pca: components (default 16)")
-    parser.add_argument("--steps", type=int, default=6000, metavar="N", help="classifier: training steps")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="training steps (default: 6000 of a classifier, 10000 of the flow)"
+    )
     parser.add_argument("--events", type=int, metavar="N", help="use the first N background events (default: all)")
-    parser.add_argument("--seed", type=int, default=1, help="of the classifier's training (default 1)")
+    parser.add_argument("--seed", type=int, default=1, help="of the training (default 1)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder of the bundle")
 
@@ -42,6 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Fit on the background, write the bundle. Classifiers see the signal's even groups: test them on the odd ones."""
     if (arguments.kind == "classifier") != bool(arguments.signal and arguments.process):
         raise InputRefused("--signal, --process: expected both with --kind classifier, and with it alone")
+    if arguments.steps is None:
+        arguments.steps = _STEPS.get(arguments.kind, 0)
     threads.limit(arguments.threads)
     import numpy as np
 
@@ -72,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
 def fit(arguments: argparse.Namespace, background: Codes, signal: Codes | None) -> Reference:
     """The yardstick that was asked for."""
     from l1models import layout
-    from l1models.reference import classifier, cuts, pca
+    from l1models.reference import classifier, cuts, flow, pca
 
     if arguments.kind == "ht":
         return cuts.Momentum("HT", layout.JETS, "scalar sum of the jets' transverse momenta, GeV")
@@ -90,6 +95,8 @@ def fit(arguments: argparse.Namespace, background: Codes, signal: Codes | None) 
                 f"--components: expected 1 to {background.shape[1] - 1}, received {arguments.components}"
             )
         return pca.Pca.fit(background, arguments.components)
+    if arguments.kind == "flow":
+        return flow.Flow.fit(background, arguments.steps, arguments.seed)
     assert signal is not None
     return classifier.Classifier.fit(arguments.process, background, signal, arguments.steps, arguments.seed)
 
@@ -138,8 +145,9 @@ def write_bundle(fitted: Reference, name: str, training: dict[str, Any], backgro
 def _command(arguments: argparse.Namespace) -> str:
     words = ["models/run", "reference", "--kind", arguments.kind, "--background", arguments.background.name]
     if arguments.signal:
-        words += ["--signal", arguments.signal.name, "--process", arguments.process, "--steps", str(arguments.steps)]
-        words += ["--seed", str(arguments.seed)]
+        words += ["--signal", arguments.signal.name, "--process", arguments.process]
+    if arguments.kind in _STEPS:
+        words += ["--steps", str(arguments.steps), "--seed", str(arguments.seed)]
     if arguments.kind == "pca":
         words += ["--components", str(arguments.components)]
     if arguments.events:

@@ -26,13 +26,14 @@ _PRESENCE_START = -4.0
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """57 features -> ``hidden`` -> ``latent`` on the sphere -> ``hidden`` mirrored -> 57, with ReLU between.
+    """Features -> ``hidden`` -> ``latent`` on the sphere -> ``hidden`` mirrored -> features, with ReLU between.
 
     With ``trained_energy`` the score has parameters of its own: a factor between e^-2 and e^2 on each feature's
     weight in the error, and for each object that is there a term >= 0 (the energy of how many objects there are).
     Folded into matrix products they cost the graph next to nothing. Minimising the score itself would only make
     them vanish, so they stay as they are while a reconstruction is trained, and move when the score is trained as
-    an energy.
+    an energy. ``per_object``: the error is multiplied by 19 over the number of objects, MET among them: a mean over
+    the objects there are rather than over all slots.
     """
 
     hidden: tuple[int, ...]
@@ -40,23 +41,27 @@ class Autoencoder:
     representation: Representation = field(default_factory=Representation)
     error_weights: ErrorWeights = field(default_factory=ErrorWeights)
     trained_energy: bool = False
+    per_object: bool = False
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Units per layer from input to output."""
-        return (FEATURES, *self.hidden, self.latent, *reversed(self.hidden), FEATURES)
+        width = self.representation.width
+        return (width, *self.hidden, self.latent, *reversed(self.hidden), width)
 
     @property
     def meaning(self) -> str:
         """What the score is."""
         error = "weighted mean squared error of the reconstruction"
+        if self.per_object:
+            error += " per object that is there"
         return f"{error} with trained weights, plus an energy per object" if self.trained_energy else error
 
     def initialise(self, key: jax.Array) -> Params:
         """He initialisation, zero biases: a list of (kernel, bias), and those of the energy where they are trained."""
         layers = initialise_layers(key, self.widths)
         return (
-            [*layers, (jnp.zeros(FEATURES), jnp.full(layout.OBJECTS, _PRESENCE_START))]
+            [*layers, (jnp.zeros(self.widths[0]), jnp.full(layout.OBJECTS, _PRESENCE_START))]
             if self.trained_energy
             else layers
         )
@@ -67,7 +72,7 @@ class Autoencoder:
 
     def weights(self, params: Params) -> jax.Array:
         """Weights of the squared error, (57,)."""
-        column = jnp.asarray(self.error_weights.column(), jnp.float32)
+        column = jnp.asarray(self.error_weights.column(self.representation), jnp.float32)
         return column * jnp.exp(2 * jnp.tanh(params[-1][0] / 2)) if self.trained_energy else column
 
     def presence_energies(self, params: Params) -> jax.Array:
@@ -87,6 +92,9 @@ class Autoencoder:
         """Weighted mean squared error of the reconstruction, (N,)."""
         error = self.decode(params, self.encode(params, features)) - features
         score = jnp.dot(error**2, self.weights(params))
+        if self.per_object:
+            present = self.representation.present(features)[:, 1:]
+            score *= layout.OBJECTS / (1 + jnp.dot(present, jnp.ones(layout.OBJECTS - 1)))
         if self.trained_energy:
             score += jnp.dot(self.representation.present(features), self.presence_energies(params))
         return score
@@ -114,8 +122,13 @@ class Autoencoder:
         error = graph.add("Sub", values, units)
         weights = np.asarray(self.weights(params), np.float64)
         score = graph.weighted_sum(graph.add("Mul", error, error), weights * scales**2)
-        if self.trained_energy:
+        present = ""
+        if self.trained_energy or self.per_object:
             present = graph.add("Clip", pt_codes, graph.constant(0.0), graph.constant(1.0))
+        if self.per_object:
+            objects = graph.weighted_sum(present, np.r_[0.0, np.ones(layout.OBJECTS - 1)] / layout.OBJECTS)
+            score = graph.add("Div", score, graph.add("Add", objects, graph.constant(1 / layout.OBJECTS)))
+        if self.trained_energy:
             energies = np.asarray(self.presence_energies(params), np.float64)
             score = graph.add("Add", score, graph.weighted_sum(present, energies))
         return score

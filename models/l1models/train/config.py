@@ -36,6 +36,7 @@ class ModelSettings:
     hidden: tuple[int, ...]
     latent: int
     trained_energy: bool = False
+    per_object: bool = False
     score_kind: Literal["error", "kl", "mean-squared"] = "error"
     dirichlet: float = 0.0
 
@@ -66,7 +67,12 @@ class Config:
                 self.error_weights,
             )
         return Autoencoder(
-            settings.hidden, settings.latent, self.representation, self.error_weights, settings.trained_energy
+            settings.hidden,
+            settings.latent,
+            self.representation,
+            self.error_weights,
+            settings.trained_energy,
+            settings.per_object,
         )
 
     def build_phases(self) -> list[tuple[str, Phase]]:

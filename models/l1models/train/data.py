@@ -61,7 +61,7 @@ def read_background(
             f"{path}: expected more than the {validation_events} background events kept for validation, "
             f"received {len(codes)}"
         )
-    held = np.isin(group, group[-validation_events:])
+    held = np.isin(group, group[len(group) - validation_events :])
     provenance = {
         "file": path.name,
         "sha256": sha256(path),

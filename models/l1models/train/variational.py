@@ -22,7 +22,7 @@ import numpy as np
 from l1models.export.graph import Graph
 from l1models.train.autoencoder import dense, initialise_layers
 from l1models.train.model import Params
-from l1models.train.representation import FEATURES, ErrorWeights, Representation
+from l1models.train.representation import ErrorWeights, Representation
 
 _SQUARINGS = 8
 _LARGEST_EXPONENT = 8.0
@@ -30,7 +30,7 @@ _LARGEST_EXPONENT = 8.0
 
 @dataclass(frozen=True)
 class VariationalAutoencoder:
-    """57 features -> ``hidden`` -> means and log variances of ``latent`` -> ``hidden`` mirrored -> 57, ReLU between.
+    """Features -> ``hidden`` -> means and log variances of ``latent`` -> ``hidden`` mirrored -> features, ReLU between.
 
     ``score``: "error" of the reconstruction from the means, "kl", or "mean-squared", the squared length of the means.
     ``dirichlet``: the parameter of a Dirichlet prior; 0 for a normal one.
@@ -60,7 +60,7 @@ class VariationalAutoencoder:
     def initialise(self, key: jax.Array) -> Params:
         """Encoder to means, layer to log variances, decoder."""
         encoder, variance, decoder = jax.random.split(key, 3)
-        widths = (FEATURES, *self.hidden, self.latent)
+        widths = (self.representation.width, *self.hidden, self.latent)
         kernel, bias = initialise_layers(variance, widths[-2:])[0]
         return [initialise_layers(encoder, widths), (kernel * 0.1, bias), initialise_layers(decoder, widths[::-1])]
 
@@ -77,7 +77,7 @@ class VariationalAutoencoder:
             shares = _exponential(jnp.clip(latent, -_LARGEST_EXPONENT, _LARGEST_EXPONENT))
             latent = shares / jnp.sum(shares, axis=1, keepdims=True)
         difference = dense(params[2], latent) - features
-        return jnp.dot(difference**2, self.error_weights.column().astype(np.float32))
+        return jnp.dot(difference**2, self.error_weights.column(self.representation).astype(np.float32))
 
     def divergence(self, mean: jax.Array, exponent: jax.Array) -> jax.Array:
         """Kullback-Leibler divergence of the posterior from the prior, (N,)."""
@@ -133,12 +133,15 @@ class VariationalAutoencoder:
         for kernel, bias in decoder[:-1]:
             values = graph.add("Relu", graph.linear(values, kernel, bias))
         error = graph.add("Sub", graph.linear(values, *decoder[-1]), units)
-        return graph.weighted_sum(graph.add("Mul", error, error), self.error_weights.column() * scales**2)
+        return graph.weighted_sum(
+            graph.add("Mul", error, error), self.error_weights.column(self.representation) * scales**2
+        )
 
     def describe(self) -> dict[str, Any]:
         """Layer widths, activation, latent space and score."""
         prior = f"Dirichlet({self.dirichlet:g}), Laplace approximation" if self.dirichlet else "normal"
-        widths = [FEATURES, *self.hidden, self.latent, *reversed(self.hidden), FEATURES]
+        width = self.representation.width
+        widths = [width, *self.hidden, self.latent, *reversed(self.hidden), width]
         return {
             "type": "variational autoencoder",
             "widths": widths,
