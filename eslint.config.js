@@ -7,14 +7,15 @@ import tseslint from 'typescript-eslint';
 const foundations = ['event', 'errors', 'telemetry', 'model'];
 const mayImport = {
   event: [],
+  memory: [],
   telemetry: ['errors', 'event'],
   model: ['errors', 'event'],
   config: ['errors', 'telemetry', 'event'],
-  recording: ['errors', 'event'],
-  source: [...foundations, 'recording', 'kafka'],
+  recording: ['errors', 'event', 'memory'],
+  source: [...foundations, 'recording', 'kafka', 'memory'],
   sink: [...foundations, 'recording', 'kafka', 'ledger'],
   ledger: ['errors', 'event'],
-  kafka: ['errors', 'telemetry'],
+  kafka: ['errors', 'telemetry', 'memory'],
   score: [...foundations],
   decide: [...foundations],
   broker: ['errors', 'telemetry', 'kafka'],

@@ -1,11 +1,19 @@
 /**
  * How every part of the product reaches a Kafka cluster: one place for connection settings, logging and errors.
  */
-import { Kafka, logLevel, type Admin, type KafkaConfig, type LogEntry, type RetryOptions } from 'kafkajs';
+import {
+  Kafka,
+  logLevel,
+  type Admin,
+  type ISocketFactory,
+  type KafkaConfig,
+  type LogEntry,
+  type RetryOptions,
+} from 'kafkajs';
 
 import { messageOf, TriggerError } from '../errors.js';
 import type { Logger } from '../telemetry/logger.js';
-import { repairAbortedRecords } from './aborted-records-repair.js';
+import { decodeFetches } from './fetch-response.js';
 import { repairRequestQueue } from './request-queue-repair.js';
 
 export interface KafkaConnection {
@@ -24,20 +32,28 @@ const FIRST_CONTACT_MS = 10_000;
 /** All of it set here: kafkajs takes other defaults where NODE_ENV is "test". */
 const RETRY: RetryOptions = { initialRetryTime: 200, maxRetryTime: 5_000, multiplier: 2, factor: 0.2, retries: 5 };
 
+interface ClientOptions {
+  /** What differs from {@link RETRY}. */
+  readonly retry?: RetryOptions;
+  /** Default: kafkajs' own. */
+  readonly socketFactory?: ISocketFactory;
+}
+
 /** A kafkajs client. Connects to nothing by itself. */
-export function createKafka(connection: KafkaConnection, log: Logger, retry: RetryOptions = {}): Kafka {
+export function createKafka(connection: KafkaConnection, log: Logger, options: ClientOptions = {}): Kafka {
   if (connection.brokers.length === 0) throw new TriggerError('USAGE', 'no Kafka broker given, expected host:port');
   repairRequestQueue();
-  repairAbortedRecords();
+  decodeFetches();
   return new Kafka({
     brokers: [...connection.brokers],
     clientId: connection.clientId ?? 'nae-trigger',
     connectionTimeout: 3_000,
-    retry: { ...RETRY, ...retry },
+    retry: { ...RETRY, ...options.retry },
     logLevel: logLevel.INFO,
     logCreator: () => (entry) => {
       forwardLog(log, entry);
     },
+    ...(options.socketFactory === undefined ? {} : { socketFactory: options.socketFactory }),
     ...(connection.tls === undefined ? {} : { ssl: connection.tls }),
     ...(connection.sasl === undefined ? {} : { sasl: connection.sasl }),
   });

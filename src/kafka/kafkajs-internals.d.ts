@@ -3,16 +3,35 @@ declare module 'kafkajs/src/network/requestQueue/index.js' {
   export default RequestQueue;
 }
 
-declare module 'kafkajs/src/broker/index.js' {
-  import type { FetchedPartition } from './aborted-records-repair.js';
-
-  const Broker: {
-    prototype: {
-      fetch: (
-        this: unknown,
-        request: unknown,
-      ) => Promise<{ responses: readonly { partitions: readonly FetchedPartition[] }[] }>;
+declare module 'kafkajs/src/network/connection.js' {
+  interface Connection {
+    /** Null but while it authenticates. */
+    authHandlers: object | null;
+    readonly requestQueue: {
+      fulfillRequest(response: { size: number; correlationId: number; payload: Buffer }): void;
     };
-  };
+    processData: (this: Connection, data: Buffer) => void;
+  }
+  const Connection: { prototype: Connection };
+  export default Connection;
+}
+
+declare module 'kafkajs/src/broker/index.js' {
+  interface Protocol {
+    readonly request: { readonly apiVersion: number };
+    readonly response: { readonly decode: (payload: Buffer) => Promise<unknown> };
+  }
+  interface Broker {
+    lookupRequest: (key: number, definition: unknown) => (options: unknown) => Protocol;
+    fetch: (this: Broker, request: unknown) => Promise<unknown>;
+  }
+  const Broker: { prototype: Broker };
   export default Broker;
+}
+
+declare module 'kafkajs/src/protocol/message/compression/index.js' {
+  /** The codec of a batch; undefined where it is not compressed. Throws for codecs that nobody has registered. */
+  export function lookupCodecByAttributes(
+    attributes: number,
+  ): { decompress: (bytes: Buffer) => Promise<Buffer> } | null;
 }

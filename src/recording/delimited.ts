@@ -2,7 +2,7 @@
  * The framing of native recordings: messages one after another, each behind its length as a protobuf varint.
  */
 import { messageOf, TriggerError } from '../errors.js';
-import { Block, BlockPool } from './block-pool.js';
+import { Block, BlockPool } from '../memory/block-pool.js';
 
 /**
  * Longest message that is believed. Well above the largest frame the stream takes, so that a frame which is only
@@ -53,7 +53,7 @@ export function encodeLength(length: number): Uint8Array {
 export async function* readDelimited(
   chunks: AsyncIterable<Uint8Array | Block>,
   path: string,
-  pool = new BlockPool(0),
+  pool = new BlockPool(1),
 ): AsyncGenerator<DelimitedMessage> {
   /** The beginning of a message whose end is in a later chunk. */
   let begun: Block | undefined;

@@ -5,7 +5,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 
 import { messageOf, TriggerError } from '../errors.js';
-import { BlockPool, type Block } from './block-pool.js';
+import { BlockPool, type Block } from '../memory/block-pool.js';
 import { encodeLength, readDelimited, type DelimitedMessage } from './delimited.js';
 import { decodeHeader, type StatedExtent } from './l1f-header.js';
 import type { ReadOptions, RecordedFrame, RecordingHeader, RecordingReader } from './recording.js';

@@ -1,10 +1,10 @@
 /**
  * An input partition in the hands of this process, and the records read of it.
  */
-import type { KafkaMessage } from 'kafkajs';
-
 import type { SourcePosition } from '../event/accepted-event.js';
+import type { FetchedRecord } from '../kafka/fetch-response.js';
 import type { PartitionClaim } from '../kafka/partition-claims.js';
+import type { Block } from '../memory/block-pool.js';
 import type { SourceRecord } from './source.js';
 
 /** One partition, from its assignment to this member until it is taken away. */
@@ -34,12 +34,14 @@ export class KafkaRecord implements SourceRecord {
   bytes: Uint8Array | null;
   readonly availableUnixMs = undefined;
   readonly lease: Lease;
+  /** What the bytes lie in, held until they are let go of. */
+  #block: Block | undefined;
 
-  constructor(lease: Lease, topic: string, offset: bigint, message: KafkaMessage) {
+  constructor(lease: Lease, topic: string, offset: bigint, { value, block }: FetchedRecord) {
     this.lease = lease;
     this.position = { source: topic, partition: lease.partition, offset };
-    // A view of the response that kafkajs received and drops: nothing ever writes to it again.
-    this.bytes = message.value;
+    this.bytes = value;
+    this.#block = block?.hold();
   }
 
   get claim(): PartitionClaim | undefined {
@@ -48,5 +50,7 @@ export class KafkaRecord implements SourceRecord {
 
   letGo(): void {
     this.bytes = null;
+    this.#block?.release();
+    this.#block = undefined;
   }
 }

@@ -4,11 +4,13 @@
  * crash is read again. Exactly once, with claims: the sink's transactions commit the offsets, and a partition is read
  * only after it was claimed, from the offset that was committed by then.
  */
-import type { Admin, Consumer, ConsumerCrashEvent, EachBatchPayload } from 'kafkajs';
+import type { Admin, Consumer, ConsumerCrashEvent, EachBatchPayload, KafkaMessage } from 'kafkajs';
 
 import { messageOf, TriggerError } from '../errors.js';
 import { brokerError, connectAdmin, createKafka, protocolErrorType, type KafkaConnection } from '../kafka/client.js';
+import type { FetchedRecord } from '../kafka/fetch-response.js';
 import type { PartitionClaims } from '../kafka/partition-claims.js';
+import { pooledSockets } from '../kafka/response-memory.js';
 import { requireTopics } from '../kafka/topics.js';
 import type { Happenings } from '../telemetry/happenings.js';
 import { Assignment } from './kafka-assignment.js';
@@ -117,6 +119,7 @@ export class KafkaSource implements Source {
   finished(record: SourceRecord): void {
     if (!(record instanceof KafkaRecord)) return;
     // Also for a lease that has ended since: it is in no list of leases any more, so it is never committed.
+    record.letGo();
     const { lease, position } = record;
     lease.inFlight--;
     lease.finished = position.offset + 1n;
@@ -138,7 +141,7 @@ export class KafkaSource implements Source {
 
   async #open(): Promise<void> {
     const { connection, groupId, happenings, fromBeginning = true, maxFetchBytes = 8 * 1024 * 1024 } = this.#options;
-    const kafka = createKafka(connection, happenings.log);
+    const kafka = createKafka(connection, happenings.log, { socketFactory: pooledSockets() });
     const admin = await connectAdmin(kafka, connection);
     this.#admin = admin;
     await requireTopics(admin, [this.#topic], `at ${connection.brokers.join(', ')}; input topics are never created`);
@@ -233,15 +236,22 @@ export class KafkaSource implements Source {
     const assignment = this.#assignment!;
     const lease = assignment.lease(batch.partition);
     if (lease === undefined || this.#ended || payload.isStale() || !assignment.isReadable(lease)) return;
-    for (const message of batch.messages) {
-      if (!(await this.#hasRoom(payload)) || assignment.lease(batch.partition) !== lease) return;
-      const offset = BigInt(message.offset);
-      // A fetch that was retried begins again where the last whole batch ended.
-      if (lease.next !== undefined && offset < lease.next) continue;
-      if (this.#isPastEnd(batch.partition, offset)) break;
-      this.#offer(new KafkaRecord(lease, this.#topic, offset, message));
+    const messages = batch.messages as readonly KafkaMessage[] as readonly FetchedRecord[];
+    // All of them lie in one response, whose memory may be used again when nobody holds it.
+    const block = messages[0]!.block?.hold();
+    try {
+      for (const message of messages) {
+        if (!(await this.#hasRoom(payload)) || assignment.lease(batch.partition) !== lease) return;
+        const offset = BigInt(message.offset);
+        // A fetch that was retried begins again where the last whole batch ended.
+        if (lease.next !== undefined && offset < lease.next) continue;
+        if (this.#isPastEnd(batch.partition, offset)) break;
+        this.#offer(new KafkaRecord(lease, this.#topic, offset, message));
+      }
+    } finally {
+      block?.release();
     }
-    payload.resolveOffset(batch.messages.at(-1)!.offset);
+    payload.resolveOffset(messages.at(-1)!.offset);
     lease.next = BigInt(batch.lastOffset()) + 1n;
     this.#options.happenings.consumerLag(this.#topic, batch.partition, Number(batch.offsetLag()));
     this.#checkEnd();

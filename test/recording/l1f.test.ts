@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 
 import { encodeFrame } from '#nae/event/frame.js';
 import { createRecording, openRecording } from '#nae/recording/open.js';
-import { BlockPool, type Block } from '#nae/recording/block-pool.js';
+import { BlockPool, type Block } from '#nae/memory/block-pool.js';
 import { readDelimited } from '#nae/recording/delimited.js';
 
 import { frame } from '../event/arbitrary-events.js';
