@@ -9,10 +9,12 @@ export type ErrorCode =
   | 'BROKER_FAILED' // a Kafka broker cannot be reached, or the local one did not start
   | 'SINK_FAILED' // accepted events or dead letters could not be written
   | 'SCORING_FAILED' // an inference session failed
+  | 'MENU_BUSY' // another change of the menu is on its way
+  | 'RELOAD_FAILED' // the emulator that was asked for another menu went away
   | 'VERIFICATION_FAILED'; // decisions are not those of a ledger
 
 /** Codes that mean "refused before any work": exit code 2, where all others exit with 1. */
-const REFUSALS: ReadonlySet<ErrorCode> = new Set(['USAGE', 'INPUT_REFUSED']);
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['USAGE', 'INPUT_REFUSED', 'MENU_BUSY']);
 
 export class TriggerError extends Error {
   readonly code: ErrorCode;

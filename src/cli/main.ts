@@ -21,6 +21,7 @@ import { deadLetterVerb } from './verbs/dead-letter.js';
 import { demoVerb } from './verbs/demo.js';
 import { evaluateVerb } from './verbs/evaluate.js';
 import { inspectVerb } from './verbs/inspect.js';
+import { reloadVerb } from './verbs/reload.js';
 import { replayVerb } from './verbs/replay.js';
 import { runVerb } from './verbs/run.js';
 import { verifyVerb } from './verbs/verify.js';
@@ -36,6 +37,7 @@ const VERBS = [
   convertVerb,
   verifyVerb,
   deadLetterVerb,
+  reloadVerb,
 ] as Verb[];
 const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 

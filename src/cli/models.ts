@@ -13,7 +13,7 @@ import { bundleName, loadBundle, type Bundle, type Quantisation } from '../model
 import { checkParity } from '../model/parity.js';
 import type { Device } from '../model/session.js';
 import type { Path } from '../score/menu.js';
-import { ScorePool } from '../score/score-pool.js';
+import { ScorePool, type ScorePoolOptions } from '../score/score-pool.js';
 import type { Happenings } from '../telemetry/happenings.js';
 import type { Logger } from '../telemetry/logger.js';
 
@@ -61,14 +61,16 @@ export async function openPaths(settings: CutSettings & Settings<'quantise'>): P
   const bundles: Bundle[] = [];
   for (const model of models) bundles.push(await openBundle(model));
   const names = bundles.map(({ directory }) => bundleName(directory));
+  const calibratedRate = threshold === undefined ? (targetRate ?? DEFAULT_TARGET_RATE) : undefined;
   return bundles.map((bundle, at) => ({
     // Two bundles of one name stay apart by their place.
     name: names.indexOf(names[at]!) === names.lastIndexOf(names[at]!) ? names[at]! : `${names[at]!}#${at + 1}`,
     bundle,
     threshold:
-      threshold === undefined
-        ? calibratedThreshold(bundle, targetRate ?? DEFAULT_TARGET_RATE, settings.quantise).threshold
-        : Math.fround(threshold[at] ?? threshold[0]!),
+      calibratedRate === undefined
+        ? Math.fround(threshold![at] ?? threshold![0]!)
+        : calibratedThreshold(bundle, calibratedRate, settings.quantise).threshold,
+    targetRate: calibratedRate,
   }));
 }
 
@@ -95,12 +97,36 @@ export async function openPool(
   paths: readonly Path[],
   settings: ScoringSettings,
   happenings: Happenings,
-  generation = 1,
 ): Promise<ScorePool> {
   const device = await chooseDevice(paths, settings.device, happenings.log);
+  return ScorePool.start(poolOptions(paths, settings, happenings, device));
+}
+
+/**
+ * Start the workers of another menu beside a pool, on its device. They check the parity sets themselves: sessions of the
+ * main thread would leave memory behind with every menu.
+ */
+export function openPoolBeside(
+  running: ScorePool,
+  paths: readonly Path[],
+  settings: ScoringSettings,
+  happenings: Happenings,
+): Promise<ScorePool> {
   return ScorePool.start({
+    ...poolOptions(paths, settings, happenings, running.device),
+    generation: running.menu.generation + 1,
+    checkParity: true,
+  });
+}
+
+function poolOptions(
+  paths: readonly Path[],
+  settings: ScoringSettings,
+  happenings: Happenings,
+  device: Device,
+): ScorePoolOptions {
+  return {
     paths,
-    generation,
     happenings,
     maxReplacements: settings.maxWorkerReplacements,
     device,
@@ -108,7 +134,7 @@ export async function openPool(
     quantisation: settings.quantise,
     batchEvents: settings.batchEvents,
     inferenceRows: settings.inferenceRows,
-  });
+  };
 }
 
 /** The device of `--device`. `auto` tries CUDA and falls back to the CPU, saying so once. */

@@ -4,16 +4,18 @@
 import { writeFile } from 'node:fs/promises';
 
 import { messageOf, TriggerError } from '../errors.js';
+import { redacted } from '../telemetry/redaction.js';
 
 /** Print `text`, or the JSON in its place where it was asked for on stdout. */
 export async function report(json: string | undefined, result: object, text: string): Promise<void> {
+  const written = redacted(`${JSON.stringify(result, null, 2)}\n`);
   if (json === '-') {
-    process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+    process.stdout.write(written);
     return;
   }
   if (json !== undefined) {
     try {
-      await writeFile(json, `${JSON.stringify(result, null, 2)}\n`);
+      await writeFile(json, written);
     } catch (error) {
       throw new TriggerError('SINK_FAILED', `--json ${json}: ${messageOf(error)}`, { cause: error });
     }

@@ -28,7 +28,8 @@ import { serveTelemetry } from '../telemetry/http.js';
 import { Metrics } from '../telemetry/metrics.js';
 import { registerScoreHistogram } from '../telemetry/score-histogram.js';
 import { connectionOf, topicOf } from './kafka.js';
-import { MenuReloads } from './menu-reloads.js';
+import { menuPage } from './menu-page.js';
+import { MenuReloads, type MenuLoader } from './menu-reloads.js';
 import { openPool, type ScoringSettings } from './models.js';
 import { progressOf, type Progress } from './progress.js';
 import { grouped } from './result.js';
@@ -47,7 +48,7 @@ type SinkSettings = EndpointSettings &
   Partial<Settings<'checkpointIntervalMs'>>;
 
 type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort' | 'httpHost'> &
-  Partial<DeliverySettings>;
+  Partial<DeliverySettings & Settings<'httpReload'>>;
 
 /** A source, and how far it is where that can be told. */
 export interface OpenSource {
@@ -189,8 +190,8 @@ export interface StreamParts extends OpenSource {
 
 export interface StreamHooks {
   readonly onScores?: (frame: ScoredFrame) => void;
-  /** Starts the workers of another menu, when SIGHUP asks for it; undefined: the signal keeps its default. */
-  readonly reopen?: (generation: number) => Promise<ScorePool>;
+  /** Loads another menu, when SIGHUP or a request asks for it; undefined: the menu stays. */
+  readonly menus?: MenuLoader;
   /** Called when the pipeline stands, before the first frame. */
   readonly onStart?: (pipeline: Pipeline) => void;
 }
@@ -218,7 +219,7 @@ export async function runStream(
   });
   const { registry } = happenings.metrics;
   registerScoreHistogram(registry, pipeline.totals.histograms, histogramEdge);
-  const reloads = new MenuReloads(pipeline, pool, happenings, hooks.reopen);
+  const reloads = new MenuReloads(pipeline, pool, happenings, hooks.menus);
   const closing: (() => Promise<void>)[] = [
     () => source.close(),
     () => parts.claims?.close() ?? Promise.resolve(),
@@ -228,7 +229,10 @@ export async function runStream(
   let progress: Progress = { stop: () => undefined };
   let failure: { error: unknown } | undefined;
   try {
-    const pages = await serveTelemetry(registry, settings.httpPort, settings.httpHost);
+    const isReloadable = hooks.menus !== undefined && settings.httpReload === 'loopback';
+    const pages = await serveTelemetry(registry, settings.httpPort, settings.httpHost, {
+      '/menu': menuPage(reloads, isReloadable),
+    });
     closing.unshift(() => pages.close());
     context.log.info({ metrics: `${pages.url}/metrics`, source: source.name, sink: sink.name }, 'stream up');
     hooks.onStart?.(pipeline);

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 
+import { parseSwapPoint, SWAP_POINT_FORMS } from '../event/swap-point.js';
 import { LOG_LEVELS } from '../telemetry/logger.js';
 
 /** Also from words; an empty word is not 0. */
@@ -227,15 +228,46 @@ export const OPTIONS = {
     value: 'HZ',
     help: 'rate of the input events, to state accepted rates in Hz',
   }),
+  swapAt: option({
+    schema: text
+      .refine((value) => parseSwapPoint(value) !== undefined, `expected ${SWAP_POINT_FORMS}`)
+      .default('next-frame'),
+    value: 'P',
+    help: `where another menu takes over: ${SWAP_POINT_FORMS}`,
+  }),
+  shadowEvents: option({
+    schema: z.coerce.number().int().nonnegative().default(100_000),
+    value: 'N',
+    help: 'events of the stream that another menu scores beside the running one before it is taken; 0: none',
+  }),
+  shadowBand: option({
+    schema: z.coerce
+      .string()
+      .regex(/^(none|[0-9.eE+-]+(\.\.[0-9.eE+-]+)?)$/, 'expected none, a factor, or LOW..HIGH')
+      .default('3'),
+    value: 'B',
+    help: 'refuse another menu whose rate is beyond this factor of what is expected, or outside of LOW..HIGH; none: any',
+  }),
+  cancel: option({ schema: flag.default(false), help: 'give up the change that is on its way' }),
   httpPort: option({
     schema: z.coerce.number().int().min(0).max(65535).default(0),
     value: 'PORT',
-    help: 'port of /metrics and /healthz; 0 picks a free one',
+    help: 'port of /metrics, /healthz and /menu; 0 picks a free one',
+  }),
+  reloadPort: option({
+    schema: z.coerce.number().int().min(1).max(65535),
+    value: 'PORT',
+    help: 'port of the pages of the running emulator (its --http-port, or the one its log names)',
+  }),
+  httpReload: option({
+    schema: z.enum(['loopback', 'off']).default('loopback'),
+    value: 'W',
+    help: 'who may change the menu over HTTP: whoever connects from this machine, or nobody',
   }),
   httpHost: option({
     schema: text.default('127.0.0.1'),
     value: 'ADDRESS',
-    help: 'address that /metrics and /healthz are served at; anything but loopback lets others read them',
+    help: 'address that /metrics, /healthz and /menu are served at; anything but loopback lets others read them',
   }),
   skipFaulty: option({
     schema: flag.default(false),
@@ -290,6 +322,7 @@ const SHARED_FLAGS: Partial<Record<OptionName, string>> = {
   letterSource: 'source',
   redriveTo: 'to',
   redriveGroup: 'group',
+  reloadPort: 'http-port',
 };
 
 /** `maxBatchDelayUs` on the command line and in configuration files: `max-batch-delay-us`. */

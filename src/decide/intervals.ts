@@ -27,6 +27,18 @@ export function orderStatisticInterval(passing: number, trials: number): Interva
 }
 
 /**
+ * 95 % interval of the ratio of two rates, from what each passes of the same number of trials: given the sum, the first
+ * count is binomial with probability ratio / (1 + ratio) (Przyborowski and Wilenski, Biometrika 31 (1940) 313). Events
+ * that pass both make it wider than it need be, never narrower.
+ */
+export function ratioInterval(passing: number, reference: number): Interval {
+  const sum = passing + reference;
+  if (sum === 0) return { low: 0, high: Infinity };
+  const { low, high } = binomialInterval(passing, sum);
+  return { low: low / (1 - low), high: high === 1 ? Infinity : high / (1 - high) };
+}
+
+/**
  * Independent events that clustered events are worth: Kish's n^2 / sum n_g^2 over groups of n_g events that are
  * taken to be fully correlated (Kish, Survey Sampling, 1965). An honest lower bound.
  */

@@ -3,13 +3,13 @@
  * that can be checked without running the model is checked here; a bundle that does not hold together is refused.
  */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 
 import { messageOf, TriggerError } from '../errors.js';
 import { VALUES_PER_EVENT } from '../event/layout.js';
 import { graphProblem } from './graph-check.js';
+import { parseUntrustedJson, readUntrusted } from './untrusted-file.js';
 
 /** Closed list of input layouts; both are [N, 57] under the name `events`. */
 const INPUT_LAYOUTS = ['hw-int16-planar', 'phys-f32'] as const;
@@ -23,14 +23,22 @@ const QUANTISATIONS = ['hw32', 'none'] as const;
 export type Quantisation = (typeof QUANTISATIONS)[number];
 
 const BUNDLE_FORMAT = 1;
-const MAX_MODEL_BYTES = 256 * 1024 * 1024;
+/** What the files of a bundle may have [bytes]. */
+const MAX_BYTES = {
+  'model.onnx': 256 * 1024 * 1024,
+  'manifest.json': 1024 * 1024,
+  'parity.json': 64 * 1024 * 1024,
+  'calibration.json': 4 * 1024 * 1024,
+} as const;
+/** A name goes into every accepted event, log lines and metrics. */
+const name = z.string().min(1).max(200);
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
 
 const manifestSchema = z.looseObject({
   format: z.literal(BUNDLE_FORMAT),
-  name: z.string().min(1),
-  version: z.string().min(1),
+  name,
+  version: name,
   sha256,
   input_layout: z.enum(INPUT_LAYOUTS),
   score: z.string(),
@@ -83,7 +91,7 @@ const paritySchema = z.object({
   scores: z.array(z.number()),
 });
 /** Inputs in the bundle's layout, and the scores that the trainer gave them. */
-type ParitySet = z.infer<typeof paritySchema>;
+export type ParitySet = z.infer<typeof paritySchema>;
 
 export interface Bundle {
   readonly directory: string;
@@ -100,12 +108,9 @@ export interface Bundle {
  * @param options - `uncalibrated` leaves calibration.json alone: whoever makes a new one must not be stopped by the old
  */
 export async function loadBundle(directory: string, options: { uncalibrated?: boolean } = {}): Promise<Bundle> {
-  const manifest = await readJson(join(directory, 'manifest.json'), manifestSchema);
+  const manifest = await readJson(join(directory, 'manifest.json'), MAX_BYTES['manifest.json'], manifestSchema);
   const modelPath = join(directory, 'model.onnx');
-  const model = await readBytes(modelPath);
-  if (model.length > MAX_MODEL_BYTES) {
-    throw refused(modelPath, `expected at most ${MAX_MODEL_BYTES} bytes, received ${model.length}`);
-  }
+  const model = await readBytes(modelPath, MAX_BYTES['model.onnx']);
   const hash = createHash('sha256').update(model).digest('hex');
   if (hash !== manifest.sha256) {
     throw refused(modelPath, `expected sha256 ${manifest.sha256} (manifest.json), received ${hash}`);
@@ -113,7 +118,7 @@ export async function loadBundle(directory: string, options: { uncalibrated?: bo
   const problem = graphProblem(model);
   if (problem !== undefined) throw refused(modelPath, problem);
   const parityPath = join(directory, 'parity.json');
-  const parity = await readJson(parityPath, paritySchema);
+  const parity = await readJson(parityPath, MAX_BYTES['parity.json'], paritySchema);
   if (parity.scores.length !== parity.inputs.length) {
     throw refused(parityPath, `expected ${parity.inputs.length} scores, received ${parity.scores.length}`);
   }
@@ -123,7 +128,7 @@ export async function loadBundle(directory: string, options: { uncalibrated?: bo
 
 async function readCalibrations(directory: string, modelSha256: string): Promise<readonly Calibration[]> {
   const path = calibrationPath(directory);
-  const file = await readJson(path, calibrationFileSchema, { optional: true });
+  const file = await readJson(path, MAX_BYTES['calibration.json'], calibrationFileSchema, { optional: true });
   if (file === undefined) return [];
   if (file.model_sha256 !== modelSha256) {
     throw refused(
@@ -143,31 +148,37 @@ export function bundleName(directory: string): string {
   return basename(resolve(directory));
 }
 
-async function readBytes(path: string): Promise<Uint8Array> {
+async function readBytes(path: string, maxBytes: number): Promise<Uint8Array> {
   try {
-    return await readFile(path);
+    return await readUntrusted(path, maxBytes);
   } catch (error) {
     throw refused(path, `expected a readable file: ${messageOf(error)}`, error);
   }
 }
 
-async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T>;
-async function readJson<T>(path: string, schema: z.ZodType<T>, options: { optional: true }): Promise<T | undefined>;
+async function readJson<T>(path: string, maxBytes: number, schema: z.ZodType<T>): Promise<T>;
 async function readJson<T>(
   path: string,
+  maxBytes: number,
+  schema: z.ZodType<T>,
+  options: { optional: true },
+): Promise<T | undefined>;
+async function readJson<T>(
+  path: string,
+  maxBytes: number,
   schema: z.ZodType<T>,
   options: { optional?: boolean } = {},
 ): Promise<T | undefined> {
-  let text: string;
+  let bytes: Uint8Array;
   try {
-    text = await readFile(path, 'utf8');
+    bytes = await readUntrusted(path, maxBytes);
   } catch (error) {
     if (options.optional === true && (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw refused(path, `expected a readable file: ${messageOf(error)}`, error);
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseUntrustedJson(bytes);
   } catch (error) {
     throw refused(path, `expected JSON: ${messageOf(error)}`, error);
   }

@@ -4,14 +4,13 @@
 import { slotCapacity } from '../score/messages.js';
 import type { Menu } from '../score/menu.js';
 import type { ScorePool } from '../score/score-pool.js';
+import type { SourcePosition } from '../event/accepted-event.js';
 import type { Encoding } from '../event/layout.js';
 import { Batch } from './batch.js';
 import type { PathTotals } from './stream-totals.js';
 
 export class Lane {
   readonly pool: ScorePool;
-  /** What every path of the menu adds to the totals of the stream. */
-  readonly totals: readonly PathTotals[];
   /** The batch that takes events now. */
   batch: Batch | undefined;
   /** Sends a partly filled batch on. */
@@ -21,13 +20,25 @@ export class Lane {
   /** Frames that wait for a slot. */
   waitingFrames = 0;
   /** Partitions of which the menu has a frame. */
-  readonly partitions = new Set<string>();
+  readonly partitions = new Set<number>();
+  /** Frames whose results are not durable yet. */
+  unfinished = 0;
+  /** By partition: the last frame that was given up, which may come again, and when that was [ms]. */
+  readonly #givenUp = new Map<number, { readonly offset: bigint; readonly sinceMs: number }>();
   readonly #freeSlots: number[];
+  readonly #openTotals: () => readonly PathTotals[];
+  #totals: readonly PathTotals[] | undefined;
 
-  constructor(pool: ScorePool, totals: readonly PathTotals[]) {
+  /** @param openTotals - called when the menu decides its first events: one that is refused adds to nothing */
+  constructor(pool: ScorePool, openTotals: () => readonly PathTotals[]) {
     this.pool = pool;
-    this.totals = totals;
+    this.#openTotals = openTotals;
     this.#freeSlots = pool.slots.map((_, slot) => slot);
+  }
+
+  /** What every path of the menu adds to the totals of the stream. */
+  get totals(): readonly PathTotals[] {
+    return (this.#totals ??= this.#openTotals());
   }
 
   get menu(): Menu {
@@ -45,6 +56,26 @@ export class Lane {
     if (slot === undefined) return undefined;
     const capacity = slotCapacity(this.pool.geometry, encoding);
     return new Batch(this.menu, slot, this.pool.slots[slot]!, encoding, capacity);
+  }
+
+  /** A frame's claim has ended: whoever reads it again decides it. */
+  giveUp({ partition, offset }: SourcePosition): void {
+    const before = this.#givenUp.get(partition)?.offset ?? offset;
+    this.#givenUp.set(partition, { offset: before > offset ? before : offset, sinceMs: performance.now() });
+  }
+
+  /** The frame at a position is durable, and with it all before it in its partition, by whichever menu. */
+  settle({ partition, offset }: SourcePosition): void {
+    const last = this.#givenUp.get(partition);
+    if (last !== undefined && offset >= last.offset) this.#givenUp.delete(partition);
+  }
+
+  /** Whether nothing that the menu has decided, or would have to decide again, is left. */
+  retirable(patienceMs: number): boolean {
+    if (!this.drained || this.unfinished > 0) return false;
+    const now = performance.now();
+    for (const { sinceMs } of this.#givenUp.values()) if (now - sinceMs < patienceMs) return false;
+    return true;
   }
 
   /** The results of a batch are taken: its slot may be filled again. */

@@ -17,7 +17,9 @@ import type { Batch } from './batch.js';
 import { Deliveries, type TransactionLimits } from './deliveries.js';
 import { FrameInFlight } from './frame-in-flight.js';
 import { Lane } from './lane.js';
+import { MenuChange, type MenuChangeOptions } from './menu-change.js';
 import { OrderedRelease } from './ordered-release.js';
+import { StreamPlaces } from './stream-places.js';
 import { StreamTotals } from './stream-totals.js';
 
 export interface PipelineOptions {
@@ -55,12 +57,15 @@ export class Pipeline implements Intake {
   readonly #order = new OrderedRelease<FrameInFlight>();
   readonly #deliveries: Deliveries;
   readonly #waiting: { resolve: () => void; reject: (error: unknown) => void }[] = [];
-  /** The way of the menu that decides the next frame. */
+  readonly #places = new StreamPlaces();
+  /** The way of the menu that decides, unless a change says otherwise. */
   #lane: Lane;
+  #change: MenuChange | undefined;
   #sourceIdle = false;
   #heldFrames = 0;
   #heldBytes = 0;
   #failure: { error: unknown } | undefined;
+  #ended = false;
 
   constructor(source: Source, pool: ScorePool, sink: Sink, happenings: Happenings, options: PipelineOptions) {
     this.#source = source;
@@ -68,7 +73,8 @@ export class Pipeline implements Intake {
     this.#happenings = happenings;
     this.#options = options;
     this.totals = new StreamTotals();
-    this.#lane = new Lane(pool, this.totals.open(pool.menu));
+    const totals = this.totals.open(pool.menu);
+    this.#lane = new Lane(pool, () => totals);
     happenings.menuStarted(pool.menu);
     this.#deliveries = new Deliveries(
       sink,
@@ -100,40 +106,58 @@ export class Pipeline implements Intake {
       sourceFailure = { error };
     }
     try {
-      this.#flush(this.#lane, 'end');
+      for (const lane of this.#lanes) this.#flush(lane, 'end');
       this.#deliveries.end();
       while (this.#failure === undefined && this.#heldFrames > 0) await this.#room();
     } finally {
-      clearTimeout(this.#lane.delayTimer);
+      for (const lane of this.#lanes) clearTimeout(lane.delayTimer);
+      this.#ended = true;
+      this.#change?.streamEnded();
       this.totals.end();
     }
     const failure = this.#failure ?? sourceFailure;
     if (failure !== undefined) throw failure.error;
   }
 
+  /** The change of the menu that is on its way. */
+  get change(): MenuChange | undefined {
+    return this.#change;
+  }
+
   /**
-   * Let the menu of another pool decide from the next frame on. Frames that were offered before keep the menu that
-   * they had, so every frame is decided once and wholly by one menu. Resolves with the pool of the former menu once
-   * it has nothing left to do; it is the caller's to close. Rejects once the stream has failed.
+   * Let the menu of another pool take over as the options say. Every frame is decided once and wholly by one menu. The
+   * pool of {@link MenuChange.retired} is the caller's to close, once that has resolved. One change at a time.
    */
-  async takeMenu(pool: ScorePool): Promise<ScorePool> {
-    const former = this.#lane;
-    this.#lane = new Lane(pool, this.totals.open(pool.menu));
-    this.#happenings.menuTaken(former.menu, pool.menu);
-    this.#flush(former, 'menu');
-    while (!former.drained) await this.#room();
-    return former.pool;
+  changeMenu(pool: ScorePool, options: MenuChangeOptions): MenuChange {
+    if (this.#change !== undefined) throw new Error('expected no other change of the menu to be on its way');
+    const lane = new Lane(pool, () => this.totals.open(pool.menu));
+    const change = new MenuChange(lane, this.#lane, options, this.#places, this.#happenings);
+    this.#change = change;
+    void change.settled.then(({ outcome }) => {
+      if (outcome === 'taken') this.#flush(change.former, 'menu');
+    });
+    void change.retired.then((retired) => {
+      if (retired !== lane) this.#lane = lane;
+      this.#change = undefined;
+    });
+    if (this.#ended) change.streamEnded();
+    return change;
+  }
+
+  /** Of all menus that may have frames. */
+  get #lanes(): readonly Lane[] {
+    return this.#change === undefined ? [this.#lane] : [this.#change.former, this.#change.lane];
   }
 
   offer(record: SourceRecord): Promise<void> | undefined {
     if (this.#failure !== undefined) return Promise.reject(asError(this.#failure.error));
     this.#sourceIdle = false;
-    const lane = this.#lane;
     const outcome = decodeFrame(record.bytes, this.#options.limits);
+    const lane = this.#laneOf(record.position, isFrameFault(outcome) ? undefined : outcome);
     const frame = new FrameInFlight(record, outcome, availableMs(record, outcome), lane.menu);
+    lane.unfinished++;
     // Now, because the bytes have just been read and lie in the cache.
     if (this.#options.ledger === true) frame.input = inputChecksum(record.bytes);
-    this.#noteFirst(lane, record.position);
     this.#heldFrames++;
     this.#heldBytes += frame.heldBytes;
     this.#order.enter(frame);
@@ -153,13 +177,16 @@ export class Pipeline implements Intake {
     return this.#congested ? this.#uncongested() : undefined;
   }
 
-  /** The place in each partition from which on a menu decides, for those that came into the running stream. */
-  #noteFirst({ menu, partitions }: Lane, position: SourcePosition): void {
-    if (menu.generation === 1) return;
-    const key = `${position.source}/${position.partition}`;
-    if (partitions.has(key)) return;
-    partitions.add(key);
-    this.#happenings.menuBegins(menu.generation, position);
+  #laneOf(position: SourcePosition, wire: L1Frame | undefined): Lane {
+    const change = this.#change;
+    const lane = change?.laneOf(position, wire) ?? this.#lane;
+    this.#places.note(position, wire);
+    if (lane.menu.generation !== 1 && !lane.partitions.has(position.partition)) {
+      lane.partitions.add(position.partition);
+      this.#happenings.menuBegins(lane.menu.generation, position);
+    }
+    change?.review();
+    return lane;
   }
 
   idle(): void {
@@ -195,7 +222,7 @@ export class Pipeline implements Intake {
       lane.waitingFrames--;
     }
     // Nothing more comes this way that would send the rest on.
-    if (lane !== this.#lane) this.#flush(lane, 'menu');
+    if (this.#change?.taken === true && lane === this.#change.former) this.#flush(lane, 'menu');
     if (this.#congested) await this.#uncongested();
   }
 
@@ -226,8 +253,8 @@ export class Pipeline implements Intake {
   }
 
   #flushIfWorkerFree(): void {
-    const lane = this.#lane;
-    if (this.#sourceIdle && lane.running < lane.pool.workers) this.#flush(lane, 'idle');
+    if (!this.#sourceIdle) return;
+    for (const lane of this.#lanes) if (lane.running < lane.pool.workers) this.#flush(lane, 'idle');
   }
 
   #flush(lane: Lane, cause: FlushCause): void {
@@ -244,6 +271,7 @@ export class Pipeline implements Intake {
         const busyMs = result.unpackMs + result.inferMs + result.decideMs;
         this.#happenings.batchScored(Math.max(0, performance.now() - sent - busyMs), result);
         this.#collect(lane, batch, result);
+        this.#change?.shadow(batch);
         lane.free(batch);
         this.#wake();
         this.#flushIfWorkerFree();
@@ -342,6 +370,11 @@ export class Pipeline implements Intake {
     this.totals.finish(frame);
     this.#sink.finished?.(frame.record.position, frame.record.bytes);
     this.#source.finished(frame.record);
+    for (const lane of this.#lanes) {
+      if (lane.menu === frame.menu) lane.unfinished--;
+      lane.settle(frame.record.position);
+    }
+    this.#change?.review();
     this.#wake();
   }
 
@@ -350,6 +383,11 @@ export class Pipeline implements Intake {
     this.#heldFrames--;
     this.#heldBytes -= frame.heldBytes;
     this.totals.relinquish(frame);
+    for (const lane of this.#lanes) {
+      if (lane.menu !== frame.menu) continue;
+      lane.unfinished--;
+      lane.giveUp(frame.record.position);
+    }
     this.#happenings.frameRelinquished(frame.eventCount ?? 0);
     this.#wake();
   }

@@ -2,7 +2,7 @@
  * What a run adds up to: the numbers of its summary.
  */
 import { HISTOGRAM_BINS } from '../score/messages.js';
-import type { Menu, Path } from '../score/menu.js';
+import type { Menu } from '../score/menu.js';
 import { QuantileHistogram } from '../telemetry/quantiles.js';
 import type { FrameInFlight } from './frame-in-flight.js';
 
@@ -19,23 +19,35 @@ export interface StreamSummary {
   readonly events_per_second: number;
   readonly cpu_seconds: number;
   readonly latency_seconds: { readonly p50: number; readonly p99: number; readonly p999: number };
-  readonly paths: readonly {
-    readonly path: string;
-    readonly model: string;
-    readonly sha256: string;
-    readonly threshold: number;
-    readonly accepted: number;
-  }[];
+  readonly paths: readonly (PathIdentity & { readonly accepted: number })[];
+}
+
+/** How a path is named in summaries and reports. */
+export interface PathIdentity {
+  readonly path: string;
+  readonly model: string;
+  readonly sha256: string;
+  readonly threshold: number;
+}
+
+/** The paths of a menu without their models, which end with the menu. */
+export function pathIdentities({ paths }: Menu): PathIdentity[] {
+  return paths.map(({ name, bundle, threshold }) => ({
+    path: name,
+    model: bundle.manifest.name,
+    sha256: bundle.manifest.sha256,
+    threshold,
+  }));
 }
 
 /** What one path, with one model and one threshold, adds up to. */
 export class PathTotals {
-  readonly path: Path;
+  readonly path: PathIdentity;
   accepted = 0;
   /** Scores under the name of the path, in the bins of score/messages. */
   readonly #histogram: Float64Array;
 
-  constructor(path: Path, histogram: Float64Array) {
+  constructor(path: PathIdentity, histogram: Float64Array) {
     this.path = path;
     this.#histogram = histogram;
   }
@@ -64,10 +76,10 @@ export class StreamTotals {
   #cpuSeconds = 0;
 
   /** Take a menu in: the totals of its paths, in their order. */
-  open({ paths }: Menu): PathTotals[] {
-    return paths.map((path) => {
-      const key = totalsKey(path.name, path.bundle.manifest.sha256, path.threshold);
-      const totals = this.#paths.get(key) ?? new PathTotals(path, this.#histogramOf(path.name));
+  open(menu: Menu): PathTotals[] {
+    return pathIdentities(menu).map((path) => {
+      const key = totalsKey(path.path, path.sha256, path.threshold);
+      const totals = this.#paths.get(key) ?? new PathTotals(path, this.#histogramOf(path.path));
       this.#paths.set(key, totals);
       return totals;
     });
@@ -151,13 +163,7 @@ export class StreamTotals {
         p99: this.latencySeconds(0.99),
         p999: this.latencySeconds(0.999),
       },
-      paths: Array.from(this.#paths.values(), ({ path, accepted: passed }) => ({
-        path: path.name,
-        model: path.bundle.manifest.name,
-        sha256: path.bundle.manifest.sha256,
-        threshold: path.threshold,
-        accepted: passed,
-      })),
+      paths: Array.from(this.#paths.values(), ({ path, accepted: passed }) => ({ ...path, accepted: passed })),
     };
   }
 

@@ -10,6 +10,8 @@ export interface Path {
   readonly bundle: Bundle;
   /** float32: an event is accepted if score >= threshold. */
   readonly threshold: number;
+  /** The background efficiency that the threshold was calibrated for, where it comes from a calibration. */
+  readonly targetRate?: number | undefined;
 }
 
 export interface Menu {

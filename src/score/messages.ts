@@ -6,7 +6,7 @@
  * task's promise resolves: at any time exactly one side owns a slot, so no atomics are needed.
  */
 import { bytesPerEvent, HW32_BYTES, type Encoding } from '../event/layout.js';
-import type { InputLayout, Quantisation } from '../model/bundle.js';
+import type { InputLayout, ParitySet, Quantisation } from '../model/bundle.js';
 import type { Device } from '../model/session.js';
 
 /** Score histogram: four bins per octave, read off the float's exponent and top mantissa bits. Bin 0 also holds
@@ -94,11 +94,20 @@ export function slotCapacity(geometry: SlotGeometry, encoding: Encoding): number
   return Math.floor((geometry.capacity * HW32_BYTES) / bytesPerEvent(encoding));
 }
 
+interface WorkerModel {
+  readonly bytes: Uint8Array;
+  readonly layout: InputLayout;
+  readonly threshold: number;
+  /** What to score before anything else, of the bundle in this folder, where nobody has done it before. */
+  readonly parity?: ParitySet;
+  readonly directory?: string;
+}
+
 /** What a worker loads once, when it starts. */
 export interface WorkerSetup {
   readonly geometry: SlotGeometry;
   readonly slots: readonly SharedArrayBuffer[];
-  readonly models: readonly { readonly bytes: Uint8Array; readonly layout: InputLayout; readonly threshold: number }[];
+  readonly models: readonly WorkerModel[];
   readonly quantisation: Quantisation;
   readonly device: Device;
   /** Rows of every inference call: short batches are padded to it, so that an event's bits never depend on them. */

@@ -33,6 +33,8 @@ export interface ScorePoolOptions {
   readonly batchEvents: number;
   /** Rows of one inference call. */
   readonly inferenceRows: number;
+  /** Whether every worker scores the parity sets before its first task. Default: no, the caller has seen to it. */
+  readonly checkParity?: boolean;
   readonly happenings?: Happenings;
   /** Replacements of failed workers within ten minutes before the pool gives up. Default: 10. */
   readonly maxReplacements?: number;
@@ -92,6 +94,7 @@ export class ScorePool {
         bytes: bundle.model,
         layout: bundle.manifest.input_layout,
         threshold,
+        ...(options.checkParity === true ? { parity: bundle.parity, directory: bundle.directory } : {}),
       })),
       quantisation: options.quantisation,
       device: options.device,

@@ -134,17 +134,35 @@ export class Happenings {
     this.log.warn({ attempts }, 'batch is scored again by another worker');
   }
 
-  menuStarted({ generation }: LoggedMenu): void {
-    this.metrics.menuGeneration.set(generation);
+  menuStarted(menu: LoggedMenu): void {
+    this.#showMenu(menu, undefined);
+  }
+
+  menuShadowing(menu: LoggedMenu, events: number): void {
+    this.log.info(
+      { generation: menu.generation, events, paths: loggablePaths(menu) },
+      'menu scores beside the running one',
+    );
+  }
+
+  menuShadowed(events: number): void {
+    this.metrics.menuShadowEvents.inc(events);
+  }
+
+  menuAwaiting({ generation }: LoggedMenu, swapAt: string): void {
+    this.log.info({ generation, swapAt }, 'menu waits for its place');
   }
 
   menuTaken(from: LoggedMenu, to: LoggedMenu): void {
-    this.metrics.menuGeneration.set(to.generation);
+    this.#showMenu(to, from);
     this.metrics.menuChanges.inc({ outcome: 'taken' });
-    this.log.info(
-      { generation: to.generation, from: loggablePaths(from), to: loggablePaths(to) },
-      'menu taken: it decides from the next frame on',
-    );
+    this.log.info({ generation: to.generation, from: loggablePaths(from), to: loggablePaths(to) }, 'menu taken');
+  }
+
+  #showMenu(menu: LoggedMenu, former: LoggedMenu | undefined): void {
+    this.metrics.menuGeneration.set(menu.generation);
+    for (const labels of former === undefined ? [] : menuLabels(former)) this.metrics.menuInfo.remove(labels);
+    for (const labels of menuLabels(menu)) this.metrics.menuInfo.set(labels, 1);
   }
 
   menuBegins(generation: number, position: SourcePosition): void {
@@ -156,6 +174,11 @@ export class Happenings {
     this.log.error({ reason }, 'menu refused; the running one goes on');
   }
 
+  menuCancelled({ generation }: LoggedMenu): void {
+    this.metrics.menuChanges.inc({ outcome: 'cancelled' });
+    this.log.info({ generation }, 'menu cancelled; the running one goes on');
+  }
+
   delivered(writeMs: number): void {
     this.metrics.stageSeconds.observe({ stage: 'write' }, writeMs / 1000);
   }
@@ -163,6 +186,14 @@ export class Happenings {
 
 function loggablePaths({ paths }: LoggedMenu): { path: string; sha256: string; threshold: number }[] {
   return paths.map(({ name, bundle, threshold }) => ({ path: name, sha256: bundle.manifest.sha256, threshold }));
+}
+
+function menuLabels({ paths }: LoggedMenu): { path: string; model_sha256: string; threshold: string }[] {
+  return paths.map(({ name, bundle, threshold }) => ({
+    path: name,
+    model_sha256: bundle.manifest.sha256,
+    threshold: String(threshold),
+  }));
 }
 
 function loggable(position: SourcePosition): { source: string; partition: number; offset: string } {

@@ -90,8 +90,18 @@ export class Metrics {
   );
   readonly menuChanges = new Counter({
     name: 'trigger_menu_changes_total',
-    help: 'Menus asked for while running: taken or refused',
+    help: 'Menus asked for while running: taken, refused or cancelled',
     labelNames: ['outcome'] as const,
+    registers: [this.registry],
+  });
+  readonly menuShadowEvents = this.#counter(
+    'trigger_menu_shadow_events_total',
+    'Events that a menu on its way scored beside the running one',
+  );
+  readonly menuInfo = new Gauge({
+    name: 'trigger_menu_info',
+    help: '1 for every path of the menu that decides new frames',
+    labelNames: ['path', 'model_sha256', 'threshold'] as const,
     registers: [this.registry],
   });
 

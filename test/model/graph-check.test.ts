@@ -49,7 +49,11 @@ describe('a model is looked through before the runtime gets it', () => {
       withGraph((graph) => initializer(graph).uint32(8).int64(1e9).uint32(8).int64(57).ldelim()),
       /at most 67108864 elements, received/,
     ],
-    ['a negative dimension', withGraph((graph) => initializer(graph).uint32(8).int64(-1).ldelim()), /received -1/],
+    [
+      'a negative dimension',
+      withGraph((graph) => initializer(graph).uint32(8).int64(-1).ldelim()),
+      /received dimensions -1/,
+    ],
     [
       'an operator of another domain',
       withGraph((graph) =>

@@ -55,6 +55,25 @@ export class MemorySource implements Source {
   }
 }
 
+/** Calls back before the record of a number is offered, and waits for what that returns. */
+export class WatchedSource extends MemorySource {
+  readonly #before: (number: number) => Promise<void> | undefined;
+
+  constructor(of: readonly SourceRecord[], before: (number: number) => Promise<void> | undefined) {
+    super(of);
+    this.#before = before;
+  }
+
+  override run(intake: Intake, stop: AbortSignal): Promise<void> {
+    let number = 0;
+    const offer = (next: SourceRecord): Promise<void> | undefined => {
+      const waits = this.#before(number++);
+      return waits === undefined ? intake.offer(next) : waits.then(() => intake.offer(next));
+    };
+    return super.run({ offer, idle: intake.idle.bind(intake) }, stop);
+  }
+}
+
 export class MemorySink implements Sink {
   readonly name = 'memory';
   readonly accepted: AcceptedEvent[] = [];

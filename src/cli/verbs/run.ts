@@ -1,10 +1,10 @@
 /**
  * `run`: the emulator between a source and a sink.
  */
-import { openPaths, openPool } from '../models.js';
 import { TriggerError } from '../../errors.js';
-import type { ScorePool } from '../../score/score-pool.js';
 import { topicOf } from '../kafka.js';
+import type { MenuLoader } from '../menu-reloads.js';
+import { openPaths, openPoolBeside } from '../models.js';
 import { report } from '../result.js';
 import {
   createHappenings,
@@ -42,6 +42,10 @@ export const runVerb = defineVerb({
     'inputRateHz',
     'httpPort',
     'httpHost',
+    'httpReload',
+    'swapAt',
+    'shadowEvents',
+    'shadowBand',
     'scores',
     ...SCORING_OPTIONS,
     ...COMMON_OPTIONS,
@@ -69,19 +73,21 @@ export const runVerb = defineVerb({
     const header = { labelNames: input.labelNames, provenance };
     const { pool, sink } = await openPoolAndSink(paths, settings.sink, settings, header, happenings, checkpoint);
     const scores = settings.scores === undefined ? undefined : new ScoresFile(settings.scores);
-    const reopen = async (generation: number): Promise<ScorePool> => {
-      const { model, targetRate, threshold } = context.reread();
-      const next = await openPaths({ ...settings, model, targetRate, threshold });
-      if (scores !== undefined && next.length !== paths.length) {
-        throw new TriggerError(
-          'USAGE',
-          `--scores: expected ${paths.length} models, as at the start, received ${next.length}`,
-        );
-      }
-      return openPool(next, settings, happenings, generation);
+    const menus: MenuLoader = {
+      configured: () => context.reread(),
+      open: async (request, running) => {
+        const next = await openPaths({ ...request, quantise: settings.quantise });
+        if (scores !== undefined && next.length !== paths.length) {
+          throw new TriggerError(
+            'USAGE',
+            `--scores: expected ${paths.length} models, as at the start, received ${next.length}`,
+          );
+        }
+        return openPoolBeside(running, next, settings, happenings);
+      },
     };
     const pipeline = await runStream({ ...input, sink, pool, happenings }, settings, context, {
-      reopen,
+      menus,
       ...(scores === undefined ? {} : { onScores: scores.add.bind(scores) }),
     });
     await scores?.write(paths.length);

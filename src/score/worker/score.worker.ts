@@ -15,7 +15,8 @@ import {
   VALUES_PER_EVENT,
 } from '../../event/layout.js';
 import { WordUnpacker } from '../../event/word-unpacker.js';
-import { ModelSession } from '../../model/session.js';
+import { scoreParity } from '../../model/parity.js';
+import { deviceName, ModelSession } from '../../model/session.js';
 import {
   HISTOGRAM_BINS,
   slotViews,
@@ -64,9 +65,13 @@ class ScoreWorker {
     const unpacker = new WordUnpacker(rows);
     const values = new Float32Array(rows * VALUES_PER_EVENT);
     const sessions: ModelSession[] = [];
-    for (const { bytes, layout } of setup.models) {
+    for (const { bytes, layout, parity, directory } of setup.models) {
       const input = layout === 'phys-f32' ? values : unpacker.codes;
-      sessions.push(await ModelSession.create(bytes, layout, rows, device, input));
+      const session = await ModelSession.create(bytes, layout, rows, device, input);
+      if (parity !== undefined) {
+        await scoreParity(session, rows, parity, `${directory!}/parity.json`, deviceName(device));
+      }
+      sessions.push(session);
     }
     return new ScoreWorker(setup, sessions, unpacker, values);
   }
