@@ -20,7 +20,7 @@ import type { Logger } from '../telemetry/logger.js';
 /** The package's own folder: the checkout. */
 export const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SHIPPED_BUNDLES = join(PACKAGE_ROOT, 'models', 'bundles');
-const DEFAULT_MODEL = 'nae-events-m';
+export const DEFAULT_MODEL = 'nae-events-m';
 const DEFAULT_TARGET_RATE = 1e-5;
 
 export type ScoringSettings = Settings<
@@ -35,7 +35,7 @@ export function bundleFolder(nameOrFolder: string): string | undefined {
   return /^[\w.-]+$/.test(nameOrFolder) && existsSync(join(shipped, 'manifest.json')) ? shipped : undefined;
 }
 
-async function openBundle(nameOrFolder: string, options: { uncalibrated?: boolean } = {}): Promise<Bundle> {
+export async function openBundle(nameOrFolder: string, options: { uncalibrated?: boolean } = {}): Promise<Bundle> {
   const folder = bundleFolder(nameOrFolder);
   if (folder !== undefined) return loadBundle(folder, options);
   const names = existsSync(SHIPPED_BUNDLES) ? readdirSync(SHIPPED_BUNDLES).sort().join(', ') : 'none';

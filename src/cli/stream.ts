@@ -44,7 +44,7 @@ type DeliverySettings = Settings<
 >;
 
 type SinkSettings = EndpointSettings &
-  Settings<'overwrite' | 'maxFrameBytes' | 'delivery' | 'ledger' | 'quantise'> &
+  Settings<'overwrite' | 'maxFrameBytes' | 'ledger' | 'quantise' | 'inferenceRows'> &
   Partial<Settings<'checkpointIntervalMs'>>;
 
 type StreamSettings = Settings<'maxBatchDelayUs' | 'maxFrameBytes' | 'maxInFlightBytes' | 'httpPort' | 'httpHost'> &
@@ -140,13 +140,14 @@ export async function openPoolAndSink(
   paths: readonly Path[],
   endpoint: string,
   settings: ScoringSettings & SinkSettings,
+  input: Pick<OpenSource, 'resumable'>,
   header: RecordingHeader,
   happenings: Happenings,
   checkpoint?: Checkpoint,
 ): Promise<{ pool: ScorePool; sink: Sink }> {
   const pool = await openPool(paths, settings, happenings);
   try {
-    return { pool, sink: await openSink(endpoint, settings, header, happenings, pool.device, checkpoint) };
+    return { pool, sink: await openSink(endpoint, settings, input, header, happenings, pool.device, checkpoint) };
   } catch (error) {
     await pool.close();
     throw error;
@@ -156,23 +157,24 @@ export async function openPoolAndSink(
 async function openSink(
   endpoint: string,
   settings: SinkSettings,
+  { resumable }: Pick<OpenSource, 'resumable'>,
   header: RecordingHeader,
   happenings: Happenings,
   device: Device,
   resume: Checkpoint | undefined,
 ): Promise<Sink> {
   const topic = topicOf(endpoint);
+  const environment = hasLedger(settings) ? ledgerEnvironment(device, settings) : undefined;
   if (topic === undefined) {
     const { overwrite, checkpointIntervalMs } = settings;
-    return RecordingSink.create(endpoint, { header, overwrite, resume, checkpointIntervalMs });
+    const ledger = environment === undefined ? undefined : { environment, atLeastOnce: !resumable };
+    return RecordingSink.create(endpoint, { header, overwrite, resume, checkpointIntervalMs, ledger });
   }
   return openKafkaSink({
     connection: connectionOf(settings),
     topic,
     deadLetterTopic: settings.deadLetter,
-    ...(hasLedger(settings)
-      ? { ledger: { topic: settings.ledger, environment: ledgerEnvironment(device, settings.quantise) } }
-      : {}),
+    ledger: environment === undefined ? undefined : { topic: settings.ledger, environment },
     log: happenings.log,
     createWithPartitions: settings.partitions,
     maxFrameBytes: settings.maxFrameBytes,
@@ -214,7 +216,7 @@ export async function runStream(
     maxInFlightBytes: settings.maxInFlightBytes,
     maxBatchDelayMs: settings.maxBatchDelayUs / 1000,
     ...transactionLimits(settings),
-    ledger: parts.claims !== undefined && hasLedger(settings),
+    ledger: hasLedger(settings),
     ...(hooks.onScores === undefined ? {} : { onScores: hooks.onScores }),
   });
   const { registry } = happenings.metrics;
@@ -255,9 +257,8 @@ export async function runStream(
   return pipeline;
 }
 
-/** Whether a stream between topics keeps a ledger. */
-function hasLedger({ delivery, ledger }: Partial<DeliverySettings>): boolean {
-  return delivery === 'exactly-once' && ledger !== undefined && ledger !== 'none';
+function hasLedger({ ledger }: Partial<Settings<'ledger'>>): boolean {
+  return ledger !== undefined && ledger !== 'none';
 }
 
 function transactionLimits(settings: Partial<DeliverySettings>): Pick<PipelineOptions, 'transactions'> {

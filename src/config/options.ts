@@ -173,7 +173,7 @@ export const OPTIONS = {
   ledger: option({
     schema: text.default('l1.ledger'),
     value: 'TOPIC',
-    help: 'topic for the ledger of decisions, with exactly-once delivery; none writes none',
+    help: 'topic for the ledger of decisions (a recording keeps it beside itself); none: take down nothing',
   }),
   stopAtEnd: option({ schema: flag.default(false), help: 'end where the topic ends now, instead of waiting for more' }),
   tls: option({ schema: flag.default(false), help: 'connect to the brokers with TLS' }),

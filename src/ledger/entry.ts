@@ -1,5 +1,5 @@
 /**
- * Entries of the ledger: the frames of one transaction, chained to those before them (LedgerEntry in
+ * Entries of the ledger: the frames of one transaction or write, chained to those before them (LedgerEntry in
  * proto/l1_event.proto).
  */
 import { bigintToInt64, int64ToBigint } from '../event/frame.js';
@@ -33,6 +33,21 @@ export interface LedgerEntry {
   readonly environment: string;
   /** {@link LEDGER_FORMAT}, or that of another version. */
   readonly format: number;
+  /** Where what came of the frames went: a topic, or the file name of a recording. */
+  readonly sink: string;
+  /** Frames, and what came of them, may be there again. */
+  readonly atLeastOnce: boolean;
+}
+
+/** What a stream has to say of frames of one partition. */
+export type LedgerSection = Pick<LedgerEntry, 'source' | 'partition' | 'frames' | 'paths'>;
+
+/** How and where decisions are taken and published, which a sink knows. */
+export type LedgerOrigin = Pick<LedgerEntry, 'sink' | 'environment' | 'atLeastOnce'>;
+
+/** The entry that goes on with a chain. */
+export function nextEntry(section: LedgerSection, previous: Uint8Array, origin: LedgerOrigin): LedgerEntry {
+  return { ...section, previous, chain: chainOf(previous, section.frames), ...origin, format: LEDGER_FORMAT };
 }
 
 /** The chain value after these frames. */
@@ -72,5 +87,7 @@ export function decodeLedgerEntry(bytes: Uint8Array): LedgerEntry {
     })),
     environment: wire.environment,
     format: wire.format,
+    sink: wire.sink,
+    atLeastOnce: wire.atLeastOnce,
   };
 }

@@ -4,7 +4,8 @@
  * is released while a write is under way goes into the next one.
  */
 import { ClaimEnded } from '../errors.js';
-import type { Delivery, Sink } from '../sink/sink.js';
+import type { LedgerSection } from '../ledger/entry.js';
+import type { Sink } from '../sink/sink.js';
 import type { Claim } from '../source/source.js';
 import type { Happenings } from '../telemetry/happenings.js';
 import { decidingPaths, type FrameInFlight } from './frame-in-flight.js';
@@ -20,6 +21,9 @@ export interface TransactionLimits {
 
 /** Accepted events and dead letters of one delivery at most, unless a single frame has more. */
 const MAX_DELIVERY_ITEMS = 10_000;
+
+/** Frames of one entry of the ledger at most: about 75 bytes each, in a message that brokers take. */
+const MAX_SECTION_FRAMES = 4096;
 
 const AT_ONCE: TransactionLimits = { intervalMs: 0, maxFrames: Infinity, maxBytes: Infinity };
 
@@ -112,33 +116,32 @@ export class Deliveries {
     }
     const accepted = frames.flatMap((frame) => frame.accepted);
     const deadLetters = frames.flatMap((frame) => frame.deadLetters);
-    // A transaction moves the position on, whatever was accepted.
-    if (claim === undefined && accepted.length + deadLetters.length === 0) {
+    const ledger = ledgerOf(frames);
+    // A transaction moves the position on, whatever was accepted, and a ledger says so.
+    if (claim === undefined && accepted.length + deadLetters.length + ledger.length === 0) {
       frames.forEach(this.#finished);
       return;
     }
     queue.writing = true;
     const start = performance.now();
-    this.#sink
-      .write({ accepted, deadLetters, claim, last: frames.at(-1)!.record.position, ledger: ledgerOf(frames) })
-      .then(
-        () => {
-          queue.writing = false;
-          this.#happenings.delivered(performance.now() - start);
-          frames.forEach(this.#finished);
+    this.#sink.write({ accepted, deadLetters, claim, last: frames.at(-1)!.record.position, ledger }).then(
+      () => {
+        queue.writing = false;
+        this.#happenings.delivered(performance.now() - start);
+        frames.forEach(this.#finished);
+        this.#proceed(queue);
+      },
+      (error: unknown) => {
+        queue.writing = false;
+        if (error instanceof ClaimEnded) {
+          frames.forEach(this.#relinquished);
           this.#proceed(queue);
-        },
-        (error: unknown) => {
-          queue.writing = false;
-          if (error instanceof ClaimEnded) {
-            frames.forEach(this.#relinquished);
-            this.#proceed(queue);
-            return;
-          }
-          this.#broken = true;
-          this.#failed(error);
-        },
-      );
+          return;
+        }
+        this.#broken = true;
+        this.#failed(error);
+      },
+    );
   }
 
   /** The next frames in order, as many as make one delivery. */
@@ -148,7 +151,7 @@ export class Deliveries {
     let bytes = 0;
     let count = 0;
     for (const frame of queue.frames) {
-      items += frame.accepted.length + frame.deadLetters.length;
+      items += frame.accepted.length + frame.deadLetters.length + (frame.digest === undefined ? 0 : 1);
       bytes += frame.heldBytes;
       if (count > 0 && (items > MAX_DELIVERY_ITEMS || count >= maxFrames || bytes > maxBytes)) break;
       count++;
@@ -160,24 +163,36 @@ export class Deliveries {
   }
 }
 
-/** Undefined where there is no ledger. */
-function ledgerOf(frames: readonly FrameInFlight[]): Delivery['ledger'] {
-  const menus = new Set(frames.map(({ menu }) => menu));
-  const lines = frames.flatMap(({ record, menu, accepted, deadLetters, digest, input }) =>
-    digest === undefined || input === undefined
-      ? []
-      : [
-          {
-            offset: record.position.offset,
-            menu: menu.generation,
-            accepted: accepted.length,
-            faults: deadLetters.length,
-            digest,
-            input,
-          },
-        ],
-  );
-  if (lines.length === 0) return undefined;
-  const paths = [...menus].flatMap((menu) => decidingPaths(menu).map((path) => ({ ...path, menu: menu.generation })));
-  return { frames: lines, paths };
+/** Partition by partition; empty where there is no ledger. */
+function ledgerOf(frames: readonly FrameInFlight[]): LedgerSection[] {
+  const parts: FrameInFlight[][] = [];
+  const open = new Map<number, FrameInFlight[]>();
+  for (const frame of frames) {
+    if (frame.digest === undefined) continue;
+    const { partition } = frame.record.position;
+    let part = open.get(partition);
+    if (part === undefined || part.length === MAX_SECTION_FRAMES) {
+      part = [];
+      open.set(partition, part);
+      parts.push(part);
+    }
+    part.push(frame);
+  }
+  return parts.map((part) => {
+    const { source, partition } = part[0]!.record.position;
+    const menus = new Set(part.map(({ menu }) => menu));
+    return {
+      source,
+      partition,
+      frames: part.map(({ record, menu, accepted, deadLetters, digest, input }) => ({
+        offset: record.position.offset,
+        menu: menu.generation,
+        accepted: accepted.length,
+        faults: deadLetters.length,
+        digest: digest!,
+        input: input!,
+      })),
+      paths: [...menus].flatMap((menu) => decidingPaths(menu).map((path) => ({ ...path, menu: menu.generation }))),
+    };
+  });
 }

@@ -24,11 +24,18 @@ const CHECKPOINT = z.strictObject({
       next: z.string().regex(/^\d+$/),
       /** Of the last finished frame (recording/frame-fingerprint.ts): that the source is still the same. */
       last_frame_fingerprint: count,
+      /** End of the partition's chain in the ledger; empty where there is none. */
+      chain: z
+        .string()
+        .regex(/^[0-9a-f]*$/)
+        .default(''),
     }),
   ),
   recording: z.strictObject({ file_bytes: count, frames: count, bytes: count, crc32: count }),
   accepted_bytes: count,
   dead_letter_bytes: count,
+  /** Undefined where there is no ledger. */
+  ledger_bytes: count.optional(),
 });
 
 export type Checkpoint = Readonly<z.infer<typeof CHECKPOINT>>;

@@ -14,17 +14,12 @@
 import { Partitioners, type Message, type Producer, type TopicMessages } from 'kafkajs';
 
 import { ClaimEnded, messageOf, TriggerError } from '../errors.js';
-import {
-  encodeAcceptedEvent,
-  type AcceptedEvent,
-  type DeadLetter,
-  type SourcePosition,
-} from '../event/accepted-event.js';
+import { encodeAcceptedEvent, type AcceptedEvent, type DeadLetter } from '../event/accepted-event.js';
 import { DEFAULT_FRAME_LIMITS } from '../event/frame.js';
 import { asBuffer, brokerError, connectAdmin, createKafka, isRetriable, protocolErrorType } from '../kafka/client.js';
 import type { KafkaConnection } from '../kafka/client.js';
 import { PartitionClaim } from '../kafka/partition-claims.js';
-import { chainOf, encodeLedgerEntry, LEDGER_FORMAT, type LedgerEntry } from '../ledger/entry.js';
+import { encodeLedgerEntry, nextEntry, type LedgerEntry, type LedgerSection } from '../ledger/entry.js';
 import { createMissingTopics, requireTopics } from '../kafka/topics.js';
 import type { Logger } from '../telemetry/logger.js';
 import type { Delivery, Sink } from './sink.js';
@@ -39,7 +34,7 @@ export interface KafkaSinkOptions {
   readonly connection: KafkaConnection;
   readonly topic: string;
   readonly deadLetterTopic: string;
-  /** Decisions of transactions go to a ledger; default: none. */
+  /** Where decisions are taken down; default: nowhere. */
   readonly ledger?: LedgerOptions | undefined;
   readonly log: Logger;
   /** Partitions of a topic that is missing and gets created; 0 creates none. Default: 1. */
@@ -116,6 +111,8 @@ class KafkaSink implements Sink {
   readonly name: string;
   readonly #options: KafkaSinkOptions;
   readonly #producer: Producer;
+  /** Without transactions: the end of each partition's chain, which begins with this sink. */
+  readonly #chains = new Map<string, Uint8Array>();
 
   constructor(options: KafkaSinkOptions, producer: Producer) {
     this.name = `kafka:${options.topic}`;
@@ -123,25 +120,28 @@ class KafkaSink implements Sink {
     this.#producer = producer;
   }
 
-  async write({ accepted, deadLetters, claim, last, ledger }: Delivery): Promise<void> {
+  async write({ accepted, deadLetters, claim, last, ledger = [] }: Delivery): Promise<void> {
     const { topic, deadLetterTopic, maxRequestBytes = 900_000 } = this.#options;
     const outgoing = [
       ...accepted.map((event) => acceptedMessage(topic, event)),
       ...deadLetters.map((letter) => deadLetterMessage(deadLetterTopic, letter)),
     ];
-    const entry =
-      claim instanceof PartitionClaim && ledger !== undefined && last !== undefined
-        ? this.#ledgerEntry(claim, last, ledger)
-        : undefined;
-    if (entry !== undefined) outgoing.push(ledgerMessage(this.#options.ledger!.topic, entry));
-    const requests = inRequests(outgoing, maxRequestBytes);
     if (!(claim instanceof PartitionClaim) || last === undefined) {
-      for (const request of requests) await this.#send(request);
+      for (const request of inRequests(outgoing, maxRequestBytes)) await this.#send(request);
+      // Afterwards, so that the ledger says nothing that is not there.
+      const entries = this.#entries(ledger);
+      const messages = entries.map((entry) => this.#ledgerMessage(entry));
+      for (const request of inRequests(messages, maxRequestBytes)) await this.#send(request);
+      for (const { source, partition, chain } of entries) this.#chains.set(`${source}/${partition}`, chain);
       return;
     }
+    const entries = this.#entries(ledger, chainBytes(claim.metadata));
+    outgoing.push(...entries.map((entry) => this.#ledgerMessage(entry)));
+    const requests = inRequests(outgoing, maxRequestBytes);
     try {
       const topicMessages = requests.map((request) => this.#byTopic(request));
-      await claim.commit(topicMessages, last.offset + 1n, entry === undefined ? undefined : chainText(entry.chain));
+      const chain = entries.at(-1)?.chain;
+      await claim.commit(topicMessages, last.offset + 1n, chain === undefined ? undefined : chainText(chain));
     } catch (error) {
       if (error instanceof ClaimEnded) throw error;
       throw this.#writeError(outgoing, error);
@@ -152,16 +152,23 @@ class KafkaSink implements Sink {
     await this.#producer.disconnect();
   }
 
-  #ledgerEntry(
-    claim: PartitionClaim,
-    { source, partition }: SourcePosition,
-    { frames, paths }: NonNullable<Delivery['ledger']>,
-  ): LedgerEntry | undefined {
-    if (this.#options.ledger === undefined) return undefined;
-    const { environment } = this.#options.ledger;
-    const previous = chainBytes(claim.metadata);
-    const chain = chainOf(previous, frames);
-    return { source, partition, previous, frames, chain, paths, environment, format: LEDGER_FORMAT };
+  /** @param claimed - end of the chain of a claimed partition; undefined: those of this sink are gone on with */
+  #entries(sections: readonly LedgerSection[], claimed?: Uint8Array): LedgerEntry[] {
+    const { ledger, topic } = this.#options;
+    if (ledger === undefined) return [];
+    const origin = { sink: topic, environment: ledger.environment, atLeastOnce: claimed === undefined };
+    const ends = new Map<string, Uint8Array>();
+    return sections.map((section) => {
+      const key = `${section.source}/${section.partition}`;
+      const previous = ends.get(key) ?? claimed ?? this.#chains.get(key) ?? new Uint8Array(0);
+      const entry = nextEntry(section, previous, origin);
+      ends.set(key, entry.chain);
+      return entry;
+    });
+  }
+
+  #ledgerMessage(entry: LedgerEntry): Outgoing {
+    return ledgerMessage(this.#options.ledger!.topic, entry);
   }
 
   #byTopic(request: readonly Outgoing[]): TopicMessages[] {

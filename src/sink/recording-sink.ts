@@ -1,8 +1,10 @@
 import { rename, rm } from 'node:fs/promises';
+import { basename } from 'node:path';
 
 import { messageOf, TriggerError } from '../errors.js';
-import type { AcceptedEvent, DeadLetter, SourcePosition } from '../event/accepted-event.js';
-import { encodingName } from '../event/layout.js';
+import type { AcceptedEvent, SourcePosition } from '../event/accepted-event.js';
+import { nextEntry, type LedgerOrigin, type LedgerSection } from '../ledger/entry.js';
+import { ledgerLine, ledgerPath } from '../ledger/ledger-file.js';
 import { frameFingerprint } from '../recording/frame-fingerprint.js';
 import { FramePacker } from '../recording/frame-packer.js';
 import { L1fWriter, type WrittenExtent } from '../recording/l1f-writer.js';
@@ -17,6 +19,7 @@ import {
   writeCheckpoint,
   type Checkpoint,
 } from './checkpoint.js';
+import { acceptedLine, deadLetterLine } from './result-lines.js';
 import type { Delivery, Sink } from './sink.js';
 
 const CHECKPOINT_INTERVAL_MS = 1000;
@@ -30,6 +33,8 @@ export interface RecordingSinkOptions {
   readonly resume?: Checkpoint | undefined;
   /** Default: 1000. */
   readonly checkpointIntervalMs?: number | undefined;
+  /** Decisions are taken down beside the recording. Default: they are not. */
+  readonly ledger?: Omit<LedgerOrigin, 'sink'> | undefined;
 }
 
 /** How long each file was after a whole delivery. */
@@ -37,6 +42,13 @@ interface Extents {
   readonly recording: WrittenExtent;
   readonly acceptedBytes: number;
   readonly deadLetterBytes: number;
+  /** Undefined where there is no ledger. */
+  readonly ledgerBytes: number | undefined;
+}
+
+interface LedgerFile {
+  readonly file: AppendedFile;
+  readonly origin: LedgerOrigin;
 }
 
 interface FinishedPosition {
@@ -45,13 +57,12 @@ interface FinishedPosition {
 }
 
 /**
- * Accepted events into a native recording OUT (`.l1f` or `.l1f.zst`), with two files beside it:
+ * Accepted events into a native recording OUT (`.l1f` or `.l1f.zst`), with up to three files beside it:
  *
- * - `OUT.accepted.jsonl`: one JSON object per accepted event, in the order of the recording's events: the fields of
- *   AcceptedEvent in proto/l1_event.proto under their names there, `encoding` by name, bytes in base64, and
- *   `source.offset` as a string where it is beyond 2^53;
+ * - `OUT.accepted.jsonl`: one JSON object per accepted event (result-lines.ts), in the order of the recording's events;
  * - `OUT.dead-letter.jsonl`: one JSON object per frame or event that could not be decided: `kind`, `reason`,
- *   `detail`, `source` and `bytes` (base64). Only if there is any.
+ *   `detail`, `source` and `bytes` (base64). Only if there is any;
+ * - `OUT.ledger.jsonl`: the ledger, one JSON object per entry (ledger/ledger-file.ts), where one is asked for.
  *
  * Consecutive accepted events of a delivery that agree in run, luminosity section and encoding share a frame.
  *
@@ -67,8 +78,11 @@ export class RecordingSink implements Sink {
   readonly #header: RecordingHeader;
   readonly #recording: L1fWriter;
   readonly #accepted: AppendedFile;
+  readonly #ledger: LedgerFile | undefined;
   #deadLetters: AppendedFile | undefined;
   #extents: Extents;
+  /** The ends of the ledger's chains after the same delivery, by `source/partition`. */
+  readonly #chains: Map<string, Uint8Array>;
   readonly #positions = new Map<string, FinishedPosition>();
   /** Positions of the checkpoint gone on with, until their partition gets further. */
   readonly #resumed: Map<string, Checkpoint['positions'][number]>;
@@ -83,14 +97,20 @@ export class RecordingSink implements Sink {
     recording: L1fWriter,
     accepted: AppendedFile,
     deadLetters: AppendedFile | undefined,
+    ledger: AppendedFile | undefined,
   ) {
     this.name = recording.path;
     this.#header = options.header;
     this.#recording = recording;
     this.#accepted = accepted;
     this.#deadLetters = deadLetters;
+    if (ledger !== undefined && options.ledger !== undefined) {
+      this.#ledger = { file: ledger, origin: { sink: basename(recording.path), ...options.ledger } };
+    }
     this.#extents = this.#measure();
-    this.#resumed = new Map(options.resume?.positions.map((one) => [`${one.source}/${one.partition}`, one]));
+    const resumed = (options.resume?.positions ?? []).map((one) => [`${one.source}/${one.partition}`, one] as const);
+    this.#resumed = new Map(resumed);
+    this.#chains = new Map(resumed.map(([key, { chain }]) => [key, Buffer.from(chain, 'hex')]));
     // In a turn of its own: between a write and the `finished` of its frames there is none, so that positions and
     // extents belong together whenever the timer fires.
     this.#timer = setInterval(() => {
@@ -121,10 +141,12 @@ export class RecordingSink implements Sink {
   }
 
   static async #begin(path: string, format: 'l1f' | 'l1f.zst', options: RecordingSinkOptions): Promise<RecordingSink> {
-    const all = [path, acceptedPath(path), deadLetterPath(path)];
+    const all = [path, acceptedPath(path), deadLetterPath(path), ledgerPath(path)];
     if (options.overwrite === true) {
       await removeCheckpoint(path);
-      for (const name of [deadLetterPath(path), partialPath(deadLetterPath(path))]) await rm(name, { force: true });
+      for (const name of [deadLetterPath(path), ledgerPath(path)]) {
+        for (const file of [name, partialPath(name)]) await rm(file, { force: true });
+      }
     } else {
       if ((await readCheckpoint(path)) !== undefined) {
         throw new TriggerError(
@@ -137,7 +159,9 @@ export class RecordingSink implements Sink {
     let recording: L1fWriter | undefined;
     try {
       recording = await L1fWriter.create(path, format, options.header);
-      return new RecordingSink(options, recording, await AppendedFile.create(acceptedPath(path)), undefined);
+      const accepted = await AppendedFile.create(acceptedPath(path));
+      const ledger = options.ledger === undefined ? undefined : await AppendedFile.create(ledgerPath(path));
+      return new RecordingSink(options, recording, accepted, undefined, ledger);
     } catch (error) {
       await recording?.discard();
       if (error instanceof TriggerError) throw error;
@@ -161,27 +185,54 @@ export class RecordingSink implements Sink {
         `${checkpointPath(path)}: begun with another ${key}: expected ${before ?? 'none'}, received ${now ?? 'none'}`,
       );
     }
+    const ledgerBytes = checkpoint.ledger_bytes;
+    if ((ledgerBytes === undefined) !== (options.ledger === undefined)) {
+      throw new TriggerError(
+        'INPUT_REFUSED',
+        `${checkpointPath(path)}: begun ${ledgerBytes === undefined ? 'without' : 'with'} a ledger: expected the same --ledger`,
+      );
+    }
     const { file_bytes: fileBytes, frames, bytes, crc32: sum } = checkpoint.recording;
     const recording = await L1fWriter.resume(path, format, header, { fileBytes, frames, bytes, crc32: sum });
     const accepted = await AppendedFile.resume(acceptedPath(path), checkpoint.accepted_bytes);
     const letters = checkpoint.dead_letter_bytes;
     const deadLetters = letters > 0 ? await AppendedFile.resume(deadLetterPath(path), letters) : undefined;
     if (letters === 0) await rm(partialPath(deadLetterPath(path)), { force: true });
-    return new RecordingSink(options, recording, accepted, deadLetters);
+    const ledger = ledgerBytes === undefined ? undefined : await AppendedFile.resume(ledgerPath(path), ledgerBytes);
+    return new RecordingSink(options, recording, accepted, deadLetters, ledger);
   }
 
-  async write({ accepted, deadLetters }: Delivery): Promise<void> {
+  async write({ accepted, deadLetters, ledger = [] }: Delivery): Promise<void> {
     if (this.#checkpointFailure !== undefined) throw this.#checkpointFailure.error;
+    let chains = new Map<string, Uint8Array>();
     try {
       if (accepted.length > 0) await this.#writeAccepted(accepted);
       if (deadLetters.length > 0) {
         this.#deadLetters ??= await AppendedFile.create(deadLetterPath(this.name));
         await this.#deadLetters.append(deadLetters.map(deadLetterLine).join(''));
       }
+      if (this.#ledger !== undefined) chains = await this.#writeLedger(this.#ledger, ledger);
     } catch (error) {
       throw failure(this.name, error);
     }
+    for (const [key, chain] of chains) this.#chains.set(key, chain);
     this.#extents = this.#measure();
+  }
+
+  /** Returns where the chains end then. */
+  async #writeLedger(
+    { file, origin }: LedgerFile,
+    sections: readonly LedgerSection[],
+  ): Promise<Map<string, Uint8Array>> {
+    const ends = new Map<string, Uint8Array>();
+    const lines = sections.map((section) => {
+      const key = `${section.source}/${section.partition}`;
+      const entry = nextEntry(section, ends.get(key) ?? this.#chains.get(key) ?? new Uint8Array(0), origin);
+      ends.set(key, entry.chain);
+      return ledgerLine(entry);
+    });
+    if (lines.length > 0) await file.append(lines.join(''));
+    return ends;
   }
 
   async #writeAccepted(events: readonly AcceptedEvent[]): Promise<void> {
@@ -212,8 +263,7 @@ export class RecordingSink implements Sink {
       await this.#recording.seal();
       await this.#syncLines();
       await writeCheckpoint(this.name, this.#snapshot(true));
-      await this.#accepted.close();
-      await this.#deadLetters?.close();
+      await this.#closeLines();
       this.#completed = true;
       await finishOutput(this.name);
     } catch (error) {
@@ -229,13 +279,13 @@ export class RecordingSink implements Sink {
       await this.#recording.abandon(this.#extents.recording);
       await this.#accepted.truncate(this.#extents.acceptedBytes);
       await this.#deadLetters?.truncate(this.#extents.deadLetterBytes);
+      await this.#ledger?.file.truncate(this.#extents.ledgerBytes!);
       await this.#syncLines();
       await writeCheckpoint(this.name, this.#snapshot(false));
     } catch (error) {
       throw failure(this.name, error);
     } finally {
-      await this.#accepted.close();
-      await this.#deadLetters?.close();
+      await this.#closeLines();
     }
   }
 
@@ -258,6 +308,13 @@ export class RecordingSink implements Sink {
   async #syncLines(): Promise<void> {
     await this.#accepted.sync();
     await this.#deadLetters?.sync();
+    await this.#ledger?.file.sync();
+  }
+
+  async #closeLines(): Promise<void> {
+    await this.#accepted.close();
+    await this.#deadLetters?.close();
+    await this.#ledger?.file.close();
   }
 
   #measure(): Extents {
@@ -265,11 +322,12 @@ export class RecordingSink implements Sink {
       recording: this.#recording.extent,
       acceptedBytes: this.#accepted.bytes,
       deadLetterBytes: this.#deadLetters?.bytes ?? 0,
+      ledgerBytes: this.#ledger?.file.bytes,
     };
   }
 
   #snapshot(complete: boolean): Checkpoint {
-    const { recording, acceptedBytes, deadLetterBytes } = this.#extents;
+    const { recording, acceptedBytes, deadLetterBytes, ledgerBytes } = this.#extents;
     const positions = new Map(this.#resumed);
     for (const [key, { position, fingerprint }] of this.#positions) {
       positions.set(key, {
@@ -277,6 +335,7 @@ export class RecordingSink implements Sink {
         partition: position.partition,
         next: String(position.offset + 1n),
         last_frame_fingerprint: fingerprint,
+        chain: Buffer.from(this.#chains.get(key) ?? []).toString('hex'),
       });
     }
     return {
@@ -292,13 +351,14 @@ export class RecordingSink implements Sink {
       },
       accepted_bytes: acceptedBytes,
       dead_letter_bytes: deadLetterBytes,
+      ...(ledgerBytes === undefined ? {} : { ledger_bytes: ledgerBytes }),
     };
   }
 }
 
 /** Give the files of a sealed output their names; the recording last, so that where it is, all are. */
 export async function finishOutput(path: string): Promise<void> {
-  for (const name of [deadLetterPath(path), acceptedPath(path), path]) {
+  for (const name of [ledgerPath(path), deadLetterPath(path), acceptedPath(path), path]) {
     try {
       await rename(partialPath(name), name);
     } catch (error) {
@@ -310,7 +370,7 @@ export async function finishOutput(path: string): Promise<void> {
   await removeCheckpoint(path);
 }
 
-function acceptedPath(path: string): string {
+export function acceptedPath(path: string): string {
   return `${path}.accepted.jsonl`;
 }
 
@@ -320,41 +380,4 @@ function deadLetterPath(path: string): string {
 
 function failure(path: string, error: unknown): TriggerError {
   return new TriggerError('SINK_FAILED', `${path}: cannot be written: ${messageOf(error)}`, { cause: error });
-}
-
-function acceptedLine(event: AcceptedEvent): string {
-  return jsonLine({
-    run: event.run,
-    luminosity_section: event.luminositySection,
-    orbit: event.orbit,
-    bunch_crossing: event.bunchCrossing,
-    encoding: encodingName(event.encoding),
-    objects: base64(event.objects),
-    paths: event.paths.map(({ path, model, modelSha256, score, threshold }) => ({
-      path,
-      model,
-      model_sha256: modelSha256,
-      score,
-      threshold,
-    })),
-    source: sourceOf(event.position, event.index),
-    label: event.label,
-  });
-}
-
-function deadLetterLine({ kind, reason, detail, position, index, bytes }: DeadLetter): string {
-  return jsonLine({ kind, reason, detail, source: sourceOf(position, index), bytes: base64(bytes) });
-}
-
-function sourceOf({ source, partition, offset }: SourcePosition, index: number | undefined): object {
-  const exact = offset <= BigInt(Number.MAX_SAFE_INTEGER) && offset >= BigInt(Number.MIN_SAFE_INTEGER);
-  return { source, partition, offset: exact ? Number(offset) : offset.toString(), index };
-}
-
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
-}
-
-function jsonLine(value: object): string {
-  return `${JSON.stringify(value)}\n`;
 }

@@ -1,7 +1,7 @@
 /**
  * Contract of a sink: where accepted events and dead letters go.
  */
-import type { LedgerEntry } from '../ledger/entry.js';
+import type { LedgerSection } from '../ledger/entry.js';
 import type { AcceptedEvent, DeadLetter, SourcePosition } from '../event/accepted-event.js';
 
 /** What came of one or more frames, in source order. */
@@ -12,8 +12,8 @@ export interface Delivery {
   readonly claim?: object | undefined;
   /** Position of the last frame: with a claim, all of the partition up to it is decided. */
   readonly last?: SourcePosition | undefined;
-  /** What the ledger is to say of the frames, where there is one. */
-  readonly ledger?: Pick<LedgerEntry, 'frames' | 'paths'> | undefined;
+  /** What the ledger is to say of the frames; empty or undefined where there is none. With a claim, of one partition. */
+  readonly ledger?: readonly LedgerSection[] | undefined;
 }
 
 export interface Sink {

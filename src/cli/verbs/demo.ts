@@ -120,6 +120,7 @@ async function withBroker(settings: DemoSettings, recording: string, context: Co
       paths,
       `kafka:${ACCEPTED_TOPIC}`,
       { ...settings, ...endpoints, overwrite: false },
+      { resumable: false },
       { labelNames: truth.names, provenance: new Map() },
       happenings,
     );
@@ -187,6 +188,7 @@ async function withoutBroker(settings: DemoSettings, recording: string, context:
     paths,
     output,
     { ...settings, group: '', overwrite: false },
+    input,
     { labelNames: input.labelNames, provenance: new Map([['source', recording]]) },
     happenings,
   );

@@ -71,7 +71,7 @@ export const runVerb = defineVerb({
         ? await openRecordingSource(settings.source, settings, checkpoint)
         : openTopicSource(topic, settings, settings.sink, settings.stopAtEnd, happenings);
     const header = { labelNames: input.labelNames, provenance };
-    const { pool, sink } = await openPoolAndSink(paths, settings.sink, settings, header, happenings, checkpoint);
+    const { pool, sink } = await openPoolAndSink(paths, settings.sink, settings, input, header, happenings, checkpoint);
     const scores = settings.scores === undefined ? undefined : new ScoresFile(settings.scores);
     const menus: MenuLoader = {
       configured: () => context.reread(),
