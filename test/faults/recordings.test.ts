@@ -109,7 +109,7 @@ describe('a run from recording to recording', () => {
             duplicated: 0,
             foreign: 0,
           });
-          for (const suffix of ['', '.accepted.jsonl']) rmSync(`${sink}${suffix}`);
+          for (const suffix of ['', '.accepted.jsonl', '.ledger.jsonl']) rmSync(`${sink}${suffix}`);
         }
       }
       expect(finished.code).toBe(0);

@@ -211,13 +211,14 @@ test('a menu that took over while running is found in the ledger, and every mode
     ),
   );
   await running.said('partitions assigned');
-  const replay = kafka('replay', RECORDING, '--to', 'kafka:menus', '--frame-events', '50', '--run');
-  await cli(...replay, '1');
+  const replay = (run: string): Promise<string> =>
+    cli(...kafka('replay', RECORDING, '--to', 'kafka:menus', '--frame-events', '50', '--run', run));
+  await replay('1');
   while ((await entriesOf('l1.ledger')).every(({ source }) => source !== 'menus')) await sleep(200);
   writeFileSync(config, 'model: [nae-events-s]\nthreshold: [0.02]\n');
   running.process.kill('SIGHUP');
   await running.said('decides from the next frame on');
-  await cli(...replay, '2');
+  await replay('2');
   running.process.kill('SIGTERM');
   await running.finished;
   const args = ['run', '--source', 'kafka:menus', '--sink', 'kafka:menus-out', '--group', 'menus', '--config', config];
