@@ -180,6 +180,6 @@ export class LedgerLines {
 }
 
 /** `PATH SHA256 >= THRESHOLD, ...` */
-export function menuText(paths: readonly DecidingPath[]): string {
+function menuText(paths: readonly DecidingPath[]): string {
   return paths.map(({ path, modelSha256, threshold }) => `${path} ${modelSha256} >= ${threshold}`).join(', ');
 }
