@@ -208,6 +208,8 @@ test('a menu that took over while running is found in the ledger, and every mode
       config,
       '--workers',
       '1',
+      '--shadow-events',
+      '0',
     ),
   );
   await running.said('partitions assigned');
@@ -217,7 +219,7 @@ test('a menu that took over while running is found in the ledger, and every mode
   while ((await entriesOf('l1.ledger')).every(({ source }) => source !== 'menus')) await sleep(200);
   writeFileSync(config, 'model: [nae-events-s]\nthreshold: [0.02]\n');
   running.process.kill('SIGHUP');
-  await running.said('decides from the next frame on');
+  await running.said('menu taken');
   await replay('2');
   running.process.kill('SIGTERM');
   await running.finished;
