@@ -138,3 +138,23 @@ def event_normalized_bundle(tmp_path_factory: pytest.TempPathFactory, recording:
     model = {**TINY["model"], "trained_energy": True}
     settings = {**TINY, "name": "tiny-event-nae", "model": model, "phases": [*TINY["phases"], phase]}
     return train(tmp_path_factory.mktemp("event-nae"), recording, settings)
+
+
+@pytest.fixture(scope="session", params=["cos-sin", "cartesian"])
+def represented_bundle(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    recording: Path,
+    event_normalized_bundle: Path,
+) -> Path:
+    """Tiny models in other representations; the Cartesian one normalized over events, with an error per object."""
+    settings = yaml.safe_load((event_normalized_bundle.parent / "config.yaml").read_text())
+    changes: dict[str, Any] = {"representation": {"coordinates": request.param, "presence": True}}
+    if request.param == "cartesian":
+        changes["model"] = {**settings["model"], "per_object": True}
+        changes["error_weights"] = {"rank_fall": 0.5}
+    else:
+        changes["model"] = TINY["model"]
+        changes["phases"] = TINY["phases"]
+        changes["representation"]["pt_scales"] = [20.0, 30.0, 40.0]
+    return train(tmp_path_factory.mktemp("represented"), recording, {**settings, **changes, "name": "tiny-other"})

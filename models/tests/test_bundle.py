@@ -84,6 +84,14 @@ def test_variational_scores_keep_the_promises_too(variational_bundle: Path) -> N
     test_scores_of_all_legal_words_are_finite_and_not_negative(bundle)
 
 
+def test_other_representations_keep_the_promises_too(represented_bundle: Path) -> None:
+    bundle = scoring.load(represented_bundle)
+    test_scores_equal_the_trainers(bundle)
+    test_a_score_does_not_depend_on_row_or_batch(bundle)
+    test_scores_of_all_legal_words_are_finite_and_not_negative(bundle)
+    assert bundle.manifest["architecture"]["widths"][0] == (95 if "cos-sin" in str(bundle.manifest["training"]) else 76)
+
+
 def test_objects_in_other_slots_and_swapped_angles_change_the_score(any_bundle: scoring.Bundle) -> None:
     codes = layout.to_codes(random_events(256, seed=11))
     expected = any_bundle.scores(codes.reshape(-1, FEATURES))
