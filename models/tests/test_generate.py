@@ -171,6 +171,28 @@ def test_an_interrupted_run_goes_on_with_its_finished_chunks(small: Path, tmp_pa
     assert [path.name for path in work.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("cocktail", ["sm", "zerobias"])
+def test_a_terminated_run_ends_its_workers_in_the_middle_of_their_chunks(cocktail: str, tmp_path: Path) -> None:
+    arguments = ("--cocktail", cocktail, "--events", "400000", "--seed", "3", "--workers", "2")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "l1models", "generate", *arguments, "--out", str(tmp_path / "long.h5")],
+        env=os.environ | {"PYTHONPATH": str(MODELS)},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    work = tmp_path / "long.h5.work"
+    while run.poll() is None and not any(path.suffix == ".npz" for path in work.glob("[!b]*")):
+        time.sleep(0.05)
+    # To the main process alone, as a supervisor sends it: the group is what it leaves behind.
+    run.terminate()
+    assert run.wait(timeout=30) == 143
+    deadline = time.monotonic() + 30
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(run.pid, 0)
+            time.sleep(0.1)
+
+
 def test_masses_peak_where_they_should(small: Path) -> None:
     with h5py.File(small) as file:
         names = list(file["process"].attrs["names"])

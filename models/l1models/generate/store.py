@@ -6,12 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-import signal
-import sys
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -128,28 +123,3 @@ def code_fingerprint() -> str:
     here = Path(__file__).parent
     names = ("batch.py", "decays.py", "detector.py", "heavy_flavour.py", "pythia.py", "reconstruct.py", "simulate.py")
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in names)).hexdigest()[:16]
-
-
-def start_worker() -> None:
-    """Set up a worker process."""
-    # FastJet greets on stdout, which belongs to results; Ctrl-C ends a worker without a traceback.
-    os.dup2(sys.stderr.fileno(), 1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def make_all(store: Store, orders: list[Order], workers: int) -> Iterator[Order]:
-    """Make the chunks that are not there yet; yields each as it is finished."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_worker) as pool:
-        running: dict[Future[None], Order] = {pool.submit(store.make, order): order for order in orders}
-        try:
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    order = running.pop(future)
-                    future.result()
-                    yield order
-        except BaseException:
-            # Not to wait for chunks that nobody will take: a worker's chunk lasts up to a minute.
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in active_children():
-                worker.terminate()
-            raise

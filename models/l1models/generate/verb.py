@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from l1models.errors import InputRefused
 from l1models.generate import mixture, provenance, summary, zerobias
 from l1models.generate.processes import BY_NAME, COCKTAILS, PROCESSES, SIGNALS
 from l1models.generate.response import Response
-from l1models.generate.store import Order, Store, make_all
+from l1models.generate.store import Order, Store
+from l1models.generate.workers import each, end_on_sigterm
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Generate, shuffle, write, and print what came out."""
+    # Ends the workers too, and leaves the finished chunks for the next run.
+    end_on_sigterm()
     if arguments.cocktail == zerobias.NAME:
         crossings(arguments)
         return
     wanted = requested(arguments)
-    # Ends the workers too, and leaves the finished chunks for the next run.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not arguments.out.parent.is_dir():
         raise InputRefused(f"--out: {arguments.out.parent} is not a folder")
     work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
@@ -133,11 +134,12 @@ def produce(store: Store, orders: list[Order], workers: int, what: str) -> None:
     done = total - sum(order.events for order in missing)
     started = time.monotonic()
     begun = done
-    for order in make_all(store, missing, min(workers, max(len(missing), 1))):
-        done += order.events
-        rate = (done - begun) / (time.monotonic() - started)
-        left = (total - done) / rate
-        _progress(f"generate: {what} {done}/{total} ({100 * done / total:.0f} %), {rate:.0f}/s, {left:.0f} s left")
+    with closing(each(store.make, missing, min(workers, max(len(missing), 1)))) as finished:
+        for order in finished:
+            done += order.events
+            rate = (done - begun) / (time.monotonic() - started)
+            left = (total - done) / rate
+            _progress(f"generate: {what} {done}/{total} ({100 * done / total:.0f} %), {rate:.0f}/s, {left:.0f} s left")
     if missing and sys.stderr.isatty():
         print(file=sys.stderr)
 

@@ -8,9 +8,9 @@ import json
 import platform
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
+from functools import partial
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ import numpy as np
 from l1models.generate import crossings, decays, interactions
 from l1models.generate.interactions import PILE_UP, STRATA, Bank, Stratum
 from l1models.generate.response import Response
-from l1models.generate.store import code_fingerprint, keep, start_worker
+from l1models.generate.store import code_fingerprint, keep
+from l1models.generate.workers import each
 from l1models.hdf5 import Recording
 
 NAME = "zerobias"
@@ -84,7 +85,8 @@ def _code() -> str:
     return hashlib.sha256(code_fingerprint().encode() + own).hexdigest()[:16]
 
 
-def _chunk(folder: Path, seed: int, place: int, number: int, size: int) -> None:
+def _chunk(folder: Path, seed: int, order: tuple[int, int, int]) -> None:
+    place, number, size = order
     stratum = STRATA[place]
     path = _path(folder, stratum.name, seed, number, size)
     if path.exists():
@@ -96,11 +98,9 @@ def _chunk(folder: Path, seed: int, place: int, number: int, size: int) -> None:
 
 
 def _make(folder: Path, seed: int, orders: list[tuple[int, int, int]], workers: int, what: str) -> None:
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_worker) as pool:
-        running = [pool.submit(_chunk, folder, seed, *order) for order in orders]
-        for done, future in enumerate(as_completed(running), 1):
-            future.result()
-            print(f"generate: {what} {done}/{len(running)} chunks", file=sys.stderr)
+    with closing(each(partial(_chunk, folder, seed), orders, workers)) as finished:
+        for done, _ in enumerate(finished, 1):
+            print(f"generate: {what} {done}/{len(orders)} chunks", file=sys.stderr)
 
 
 def _read(paths: list[Path]) -> Bank:
