@@ -20,6 +20,7 @@ VERBS = {
     "reference": ("l1models.reference.verb", "write the bundle of a cut, a menu of cuts, PCA, a flow or a classifier"),
     "study": ("l1models.study.verb", "train what a plan names: seeds, representations, contaminations"),
     "export": ("l1models.export.verb", "write the bundle of a finished training run again"),
+    "reproduce": ("l1models.reproduce.verb", "everything from nothing: recordings, trainings, evaluations, the table"),
     "report": ("l1models.report.verb", "AUC and signal efficiencies of bundles, as table and plots"),
 }
 

@@ -1,0 +1,1 @@
+"""`models/run reproduce`: recordings, trainings, yardsticks, evaluations, table and plots from nothing."""

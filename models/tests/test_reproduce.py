@@ -1,0 +1,75 @@
+"""`reproduce events`: every kind of step on a trial scale, resumed, and a table that repeats what was evaluated."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from l1models.reproduce import results, steps
+
+MODELS = Path(__file__).parents[1]
+
+
+def reproduce(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "l1models", "reproduce", "events", "--scale", "small", "--out", str(out), *options]
+    environment = {**os.environ, "PYTHONPATH": str(MODELS)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
+
+
+@pytest.mark.skipif(
+    shutil.which("node") is None or not (MODELS.parent / "dist" / "cli" / "main.js").exists(),
+    reason="needs the built stream processor",
+)
+def test_a_trial_run_leaves_every_file_and_can_be_resumed(tmp_path: Path) -> None:
+    first = reproduce(tmp_path)
+    assert first.returncode == 0, first.stderr
+    planned = steps.steps(steps.SCALES["small"], tmp_path, MODELS / "configs", MODELS / "plans", 2)
+    assert all(path.exists() for step in planned for path in step.makes)
+    assert (tmp_path / "efficiency.svg").exists() and (tmp_path / "auc.svg").exists()
+    evaluated = json.loads((tmp_path / "evaluations" / "ae-events-s-seed1.json").read_text())
+    rows = json.loads((tmp_path / "results.json").read_text())
+    by_name = {one["model"]: one for one in [evaluated, *evaluated["further_models"]]}
+    for signal in by_name["nae-events-s-seed1"]["signals"]:
+        row = rows[f"nae-events-s/{signal['name']}"]
+        assert row["auc"] == [signal["auc"]]
+        assert [seeds[0] for seeds in row["efficiency"]] == [point["signal"] for point in signal["efficiency"]]
+    assert len(rows["ae-events-s/A4l"]["auc"]) == 2
+    # Whatever is missing is made again, and nothing else.
+    (tmp_path / "evaluations" / "references.json").unlink()
+    again = reproduce(tmp_path)
+    assert again.returncode == 0, again.stderr
+    ran = [line for line in again.stderr.splitlines() if line.startswith("evaluate-references: ")]
+    assert len(ran) == 2 and again.stderr.count("done before") == len(planned) - 1
+    assert again.stdout == first.stdout
+
+
+def test_opponents_are_the_plain_autoencoders_of_the_same_seed_and_data() -> None:
+    assert steps.opponent("nae-events-s-seed3") == "ae-events-s-seed3"
+    assert steps.opponent("nae-energy-m-seed1") == steps.opponent("ae-counting-m-seed1") == "ae-events-m-seed1"
+    assert steps.opponent("nae-s-on-W-seed1") == "ae-s-on-W-seed1"
+    assert steps.opponent("ae-events-s-seed3") == "ae-events-s-seed3"
+    assert steps.opponent("vae-kl-events-s-seed1") == "vae-kl-events-s-seed1"
+
+
+def test_the_full_scale_uses_a_seed_for_one_purpose() -> None:
+    planned = steps.steps(steps.SCALES["full"], Path("out"), MODELS / "configs", MODELS / "plans", 2)
+    seeds = [step.command[step.command.index("--seed") + 1] for step in planned if step.command[0] == "generate"]
+    assert sorted(seeds) == ["1", "2", "4", "5", "6"]
+    made = [path for step in planned for path in step.makes]
+    assert len(set(made)) == len(made)
+
+
+def test_spread_is_over_seeds_and_the_interval_that_of_the_first() -> None:
+    def evaluation(seed: int, auc: float) -> dict[str, object]:
+        point = {"signal": auc / 10, "low": 0.01, "high": 0.2, "background_passing": 7}
+        signal = {"name": "A4l", "auc": auc, "auc_error": 0.001, "efficiency": [point] * 3}
+        return {"model": f"nae-seed{seed}", "signals": [signal], "further_models": [], "comparisons": []}
+
+    row = results.collect([evaluation(2, 0.8), evaluation(1, 0.9)])["nae", "A4l"]
+    assert row.auc == [0.9, 0.8] and row.efficiency[2] == [0.09, 0.08] and row.passing == [7, 7, 7]
