@@ -101,6 +101,13 @@ def normalized_bundle(tmp_path_factory: pytest.TempPathFactory, recording: Path)
     return train(tmp_path_factory.mktemp("nae"), recording, settings)
 
 
+@pytest.fixture(scope="session")
+def counting_bundle(tmp_path_factory: pytest.TempPathFactory, recording: Path) -> Path:
+    """A tiny autoencoder whose score counts objects."""
+    settings = {**TINY, "name": "tiny-counting", "multiplicity": {"energy_weight": 2.0}}
+    return train(tmp_path_factory.mktemp("counting"), recording, settings)
+
+
 VARIATIONAL: dict[str, Any] = {"objective": "variational", "steps": 150, "batch_size": 128, "look_every": 100}
 
 

@@ -103,3 +103,32 @@ def test_finished_runs_are_skipped(configurations: Path, recording: Path, capsys
     written = model.stat().st_mtime_ns
     verb.run(arguments)
     assert model.stat().st_mtime_ns == written and "done before" in capsys.readouterr().err
+
+
+def test_runs_that_differ_only_in_their_score_share_a_training(configurations: Path, recording: Path) -> None:
+    from l1models.study import verb
+    from l1models.train import runs
+
+    quick = {"phases": [{"objective": "reconstruction", "steps": 5, "batch_size": 64, "look_every": 5}]}
+    changes = {**quick, "validation_events": 500}
+    path = configurations / "plan.yaml"
+    entries = [
+        {"name": "plain", "config": "ae-events-s", "changes": changes},
+        {"name": "counting", "config": "ae-events-s", "changes": {**changes, "multiplicity": {"energy_weight": 1.0}}},
+        {"name": "other", "config": "ae-events-s", "seeds": [2], "changes": changes},
+        {"name": "half", "config": "ae-events-s", "changes": changes, "events": 2000},
+    ]
+    path.write_text(yaml.safe_dump(entries))
+    parser = argparse.ArgumentParser()
+    verb.configure(parser)
+    folder = configurations / "runs"
+    verb.run(parser.parse_args([str(path), f"--background={recording}", f"--runs={folder}"]))
+    plain, counting, other, half = (
+        runs.load(folder / f"{entry['name']}-seed{entry.get('seeds', [1])[0]}") for entry in entries
+    )
+    assert not (folder / "counting-seed1" / "progress.jsonl").exists()
+    for ours, theirs in zip(plain.params, counting.params[0], strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+    for different in (other, half):
+        assert (folder / f"{different.settings['name']}" / "progress.jsonl").exists()
+        assert not np.array_equal(plain.params[0][0], different.params[0][0])

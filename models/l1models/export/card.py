@@ -71,6 +71,8 @@ def _kind(manifest: dict[str, Any]) -> str:
     kind = "Variational autoencoder" if "variational" in objectives else "Autoencoder"
     if objectives & {"normalization", "event-normalization"}:
         kind = "Normalized autoencoder (arXiv:2105.05735)"
+    if "multiplicity" in architecture:
+        kind += " with counted numbers of objects"
     return f"{kind}, {' - '.join(map(str, architecture['widths']))}, latent space: {architecture['latent']},"
 
 

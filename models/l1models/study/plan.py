@@ -11,6 +11,7 @@ import yaml
 
 from l1models.errors import InputRefused
 from l1models.train import config as configuration
+from l1models.train.training import training_settings
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,16 @@ class PlannedRun:
     name: str
     settings: dict[str, Any]
     entry: Entry
+
+    def trained_as(self, other: PlannedRun) -> bool:
+        """Whether the other run's training gives the same weights."""
+
+        def data(entry: Entry) -> tuple[Any, ...]:
+            return entry.processes, entry.contamination, entry.events
+
+        return data(self.entry) == data(other.entry) and training_settings(self.settings) == training_settings(
+            other.settings
+        )
 
 
 def load(path: Path, configurations: Path) -> list[PlannedRun]:

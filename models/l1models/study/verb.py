@@ -1,4 +1,8 @@
-"""`models/run study`: the trainings of a plan, one after another; finished ones are skipped, so it can be resumed."""
+"""`models/run study`: the trainings of a plan, one after another; finished ones are skipped, so it can be resumed.
+
+Runs that differ only in what is made of the weights (the score of a variational autoencoder, counted numbers of
+objects) are trained once.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +35,20 @@ def run(arguments: argparse.Namespace) -> None:
     from l1models.train.training import train_run
 
     planned = [item for item in plan.load(arguments.plan, _MODELS / "configs") if arguments.only in item.name]
+    finished: list[tuple[plan.PlannedRun, Path]] = []
     for number, item in enumerate(planned, 1):
         folder = arguments.runs / item.name
+        alike = next((other for before, other in finished if item.trained_as(before)), None)
+        finished.append((item, folder))
         if (folder / "bundle" / "manifest.json").exists():
             print(f"{item.name}: done before ({number} of {len(planned)})", file=sys.stderr)
             continue
-        print(f"{item.name}: training ({number} of {len(planned)})", file=sys.stderr)
+        source = f"the weights of {alike.name}" if alike else "training"
+        print(f"{item.name}: {source} ({number} of {len(planned)})", file=sys.stderr)
         data = training_sets.read(item, arguments.background, arguments.signal)
         signal = f" --signal {arguments.signal.name}" if item.entry.contamination.fraction else ""
         command = (
             f"models/run study models/plans/{arguments.plan.name} --background {arguments.background.name}{signal} "
             f"--only {item.name}"
         )
-        write_bundle(train_run(item.settings, data, folder, command), folder / "bundle")
+        write_bundle(train_run(item.settings, data, folder, command, alike), folder / "bundle")

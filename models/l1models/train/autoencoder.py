@@ -100,7 +100,12 @@ class Autoencoder:
         return score
 
     def write(self, graph: Graph, params: Params) -> str:
-        """Add the score to ``graph``, with the feature scales folded into the first and last layer and the weights."""
+        """Add the score to ``graph``."""
+        return self.write_energy(graph, params)[0]
+
+    def write_energy(self, graph: Graph, params: Params) -> tuple[str, str]:
+        """Add the score, with the feature scales folded into the first and last layer and the weights; names of the
+        score and of the pT codes."""
         layers = [
             (np.asarray(kernel, np.float64), np.asarray(bias, np.float64))
             for kernel, bias in params[: len(self.widths) - 1]
@@ -131,7 +136,7 @@ class Autoencoder:
         if self.trained_energy:
             energies = np.asarray(self.presence_energies(params), np.float64)
             score = graph.add("Add", score, graph.weighted_sum(present, energies))
-        return score
+        return score, pt_codes
 
     def describe(self) -> dict[str, Any]:
         """Layer widths, activation and latent space."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from l1models.errors import InputRefused
 from l1models.train.autoencoder import Autoencoder
 from l1models.train.event_normalization import EventNormalization
 from l1models.train.model import Model
+from l1models.train.multiplicity import CountingAutoencoder, Multiplicity
 from l1models.train.objectives import Normalization, Objective, Reconstruction, Variational
 from l1models.train.representation import ErrorWeights, Representation
 from l1models.train.trainer import Phase
@@ -43,7 +45,10 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class Config:
-    """One training run. ``validation_events`` background events at the end of the file are not trained on."""
+    """One training run. ``validation_events`` background events at the end of the file are not trained on.
+
+    With ``multiplicity`` the score of an autoencoder also says how rare its numbers of objects are.
+    """
 
     name: str
     version: str
@@ -51,6 +56,7 @@ class Config:
     phases: tuple[dict[str, Any], ...]
     representation: Representation = field(default_factory=Representation)
     error_weights: ErrorWeights = field(default_factory=ErrorWeights)
+    multiplicity: Multiplicity | None = None
     seed: int = 1
     validation_events: int = 20000
 
@@ -58,6 +64,8 @@ class Config:
         """The model described."""
         settings = self.model
         if settings.type == "variational":
+            if self.multiplicity is not None:
+                raise InputRefused("multiplicity: expected a model of type autoencoder, received variational")
             return VariationalAutoencoder(
                 settings.hidden,
                 settings.latent,
@@ -66,7 +74,7 @@ class Config:
                 self.representation,
                 self.error_weights,
             )
-        return Autoencoder(
+        autoencoder = Autoencoder(
             settings.hidden,
             settings.latent,
             self.representation,
@@ -74,6 +82,7 @@ class Config:
             settings.trained_energy,
             settings.per_object,
         )
+        return autoencoder if self.multiplicity is None else CountingAutoencoder(autoencoder, self.multiplicity)
 
     def build_phases(self) -> list[tuple[str, Phase]]:
         """The phases with the names of their objectives, in order."""
@@ -102,6 +111,7 @@ def parse(content: Any, where: str) -> Config:
     """Check a configuration that is already a mapping; ``where`` names it in refusals."""
     try:
         config: Config = from_mapping(Config, content, "")
+        config.build_model()
         config.build_phases()
     except InputRefused as refusal:
         raise InputRefused(f"{where}: {refusal}") from refusal
@@ -129,6 +139,8 @@ def from_mapping(cls: type[Any], content: Any, where: str, **given: Any) -> Any:
 
 def _checked(expected: Any, value: Any, where: str) -> Any:
     origin, parts = typing.get_origin(expected), typing.get_args(expected)
+    if origin is types.UnionType:  # something or nothing
+        return None if value is None else _checked(parts[0], value, where)
     if dataclasses.is_dataclass(expected):
         return from_mapping(typing.cast(type[Any], expected), value, where)
     if origin is Literal:
