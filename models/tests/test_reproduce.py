@@ -19,7 +19,7 @@ MODELS = Path(__file__).parents[1]
 def reproduce(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "l1models", "reproduce", "events", "--scale", "small", "--out", str(out), *options]
     environment = {**os.environ, "PYTHONPATH": str(MODELS)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1800, check=False)
 
 
 @pytest.mark.skipif(

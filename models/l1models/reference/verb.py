@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 KINDS = ("ht", "met", "lepton-pt", "objects", "menu", "pca", "flow", "classifier")
 VERSION = "0.1.0"
 _VALIDATION_EVENTS = 20_000
+# Of a short recording at most this part is kept for validation.
+_VALIDATION_PART = 5
 _PARITY_EVENTS = 160
 _STEPS = {"classifier": 6000, "flow": 10_000}
 
@@ -50,9 +52,11 @@ def run(arguments: argparse.Namespace) -> None:
     threads.limit(arguments.threads)
     import numpy as np
 
+    from l1models import hdf5
     from l1models.train.data import read_background
 
-    data = read_background(arguments.background, _VALIDATION_EVENTS, arguments.events)
+    kept_apart = min(_VALIDATION_EVENTS, hdf5.contents(arguments.background).events // _VALIDATION_PART)
+    data = read_background(arguments.background, kept_apart, arguments.events)
     started = time.perf_counter()
     signal, provenance = _signal(arguments.signal, arguments.process) if arguments.signal else (None, None)
     fitted = fit(arguments, data.training, signal)

@@ -9,8 +9,6 @@ from pathlib import Path
 from l1models.study import plan
 
 SIGNALS = ("A4l", "LQ", "h0", "hpm", "Zp")
-# Yardsticks that are fitted to the background alone.
-FITTED = ("ht", "met", "lepton-pt", "objects", "menu", "pca")
 # Rate of the menu beyond which a model's efficiency is stated as well.
 MENU_RATE = "1e-3"
 RATES = ("1e-2", "1e-3", "1e-4", "1e-5")
@@ -39,6 +37,10 @@ class Scale:
     classifier_steps: int
     classifiers: tuple[str, ...]
     variations: tuple[str, ...]
+    # Yardsticks that are fitted to the background alone.
+    fitted: tuple[str, ...] = ("ht", "met", "lepton-pt", "objects", "menu", "pca")
+    # Of the generator: 0 for its own choice.
+    chunk_events: int = 0
 
 
 SCALES = {
@@ -55,7 +57,7 @@ SCALES = {
         tuple(VARIATIONS),
     ),
     # What a test runs: every kind of step, and no figure of it means anything.
-    "small": Scale(24_000, 300, 4_000, 6_000, 0, ("small.yaml",), 20, 50, ("A4l",), ("jets-up",)),
+    "small": Scale(4_000, 200, 2_000, 3_000, 0, ("small.yaml",), 20, 50, ("A4l",), ("jets-up",), ("menu", "pca"), 200),
 }
 
 
@@ -100,6 +102,8 @@ def _recordings(scale: Scale, out: Path, workers: int) -> list[Step]:
         if options[3] == "0":
             continue
         path = out / f"{name}.h5"
+        if scale.chunk_events:
+            options += ["--chunk-events", str(scale.chunk_events)]
         made.append(Step(name, ("generate", *options, "--workers", str(workers), "--out", str(path)), (path,)))
     for signal, groups in [*((one, "all") for one in SIGNALS), *((one, "odd") for one in scale.classifiers)]:
         path = out / f"{signal}{'' if groups == 'all' else '-odd'}.h5"
@@ -128,7 +132,7 @@ def _studies(scale: Scale, out: Path, configurations: Path, plans: Path) -> tupl
 
 def _references(scale: Scale, out: Path) -> list[Step]:
     made = []
-    kinds: list[tuple[str, str, list[str]]] = [(kind, kind, []) for kind in FITTED]
+    kinds: list[tuple[str, str, list[str]]] = [(kind, kind, []) for kind in scale.fitted]
     for signal in scale.classifiers:
         options = ["--signal", str(out / "signals.h5"), "--process", signal, "--steps", str(scale.classifier_steps)]
         kinds.append(("classifier", f"classifier-{signal}", options))
@@ -160,7 +164,7 @@ def _evaluations(scale: Scale, out: Path, bundles: dict[str, Path]) -> list[Step
         models = [word for folder in folders for word in ("--model", str(folder))]
         made.append(_node(f"evaluate-{name}", ["evaluate", *models, *common, *options, "--json", str(path)], path))
 
-    evaluation("references", [out / "references" / name for name in FITTED], [*whole, *beyond])
+    evaluation("references", [out / "references" / name for name in scale.fitted], [*whole, *beyond])
     for signal in scale.classifiers:
         folder = out / "references" / f"classifier-{signal}"
         evaluation(f"classifier-{signal}", [folder], ["--signal", f"{signal}={out / signal}-odd.h5"])
