@@ -17,13 +17,16 @@ from l1models.reproduce.steps import SIGNALS
 if TYPE_CHECKING:
     from l1models.reproduce.results import Row
 
+# What the plot of efficiencies shows: more would hide one another.
+_SHOWN = ("ae-events-", "nae-events-", "nae-energy-s", "menu", "pca", "flow", "classifier-")
 _RATES = (1e-3, 1e-4, 1e-5)
-matplotlib.rcParams["svg.hashsalt"] = "l1models"
+matplotlib.rcParams.update({"svg.hashsalt": "l1models", "svg.fonttype": "none"})
 
 
 def efficiencies(rows: dict[tuple[str, str], Row], path: Path) -> None:
     """One panel per signal: efficiency at three background efficiencies, with the first seed's 95 % interval."""
-    models = sorted({model for model, _ in rows})
+    models = [model for model in sorted({model for model, _ in rows}) if model.startswith(_SHOWN) and " " not in model]
+    models.sort(key=lambda model: model.startswith("classifier"))
     figure, panels = plt.subplots(1, len(SIGNALS), figsize=(3.2 * len(SIGNALS), 4.2), sharey=True)
     for signal, axes in zip(SIGNALS, panels, strict=True):
         for number, model in enumerate(models):
@@ -35,7 +38,10 @@ def efficiencies(rows: dict[tuple[str, str], Row], path: Path) -> None:
             up = [max(0.0, high - value) for value, (_, high) in zip(values, row.intervals, strict=True)]
             at = np.array(_RATES) * 1.05 ** (number - len(models) / 2)
             style = "o-" if model.startswith(("ae", "nae")) else "s:"
-            axes.errorbar(at, values, [down, up], fmt=style, markersize=3, linewidth=0.8, label=model)
+            # The classifier of the panel's signal is one line to the reader.
+            colour = "black" if model.startswith("classifier") else f"C{number}"
+            label = model.split("-")[0] if model.startswith("classifier") else model
+            axes.errorbar(at, values, [down, up], fmt=style, color=colour, markersize=3, linewidth=0.8, label=label)
         axes.plot(_RATES, _RATES, color="0.6", linestyle=":")
         axes.set(xscale="log", yscale="log", xlabel="background efficiency", title=signal, ylim=(3e-6, 1))
         axes.grid(alpha=0.3)

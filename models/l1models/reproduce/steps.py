@@ -19,7 +19,9 @@ VARIATIONS = {
     "met-doubled": (["--met-resolution", "2"], True),
     "calorimeter-grid": (["--grid", "calorimeter"], True),
     "mix-qcd-half": (["--mix", "QCD=0.5"], False),
+    "mix-qcd-double": (["--mix", "QCD=2"], False),
     "mix-ttbar-half": (["--mix", "ttbar=0.5"], False),
+    "mix-ttbar-double": (["--mix", "ttbar=2"], False),
 }
 
 
