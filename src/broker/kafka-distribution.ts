@@ -36,12 +36,13 @@ export function serverProperties(
   logFolder: string,
   brokerPort: number,
   controllerPort: number,
+  advertisedPort = brokerPort,
 ): Record<string, string> {
   return {
     'process.roles': 'broker,controller',
     'node.id': '1',
     listeners: `BROKER://127.0.0.1:${brokerPort},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `BROKER://127.0.0.1:${brokerPort}`,
+    'advertised.listeners': `BROKER://127.0.0.1:${advertisedPort}`,
     'listener.security.protocol.map': 'BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name': 'BROKER',
     'controller.listener.names': 'CONTROLLER',

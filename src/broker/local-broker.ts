@@ -41,12 +41,14 @@ export interface LocalBrokerOptions {
   readonly dataDirectory?: string;
   /** Port of the plain listener, for a broker that comes back where it was. Default: a free one. */
   readonly port?: number;
+  /** Port that clients of the plain listener are told of, where something stands in between. Default: its own. */
+  readonly advertisedPort?: number;
   /** A second listener with TLS, SASL or an authorizer. Default: none. */
   readonly security?: ListenerSecurity;
 }
 
 export interface LocalBroker {
-  /** `127.0.0.1:port` of the plain listener. */
+  /** `127.0.0.1:port` of the plain listener, as clients are told. */
   readonly brokers: readonly string[];
   /** `127.0.0.1:port` of the listener with security; empty where there is none. */
   readonly securedBrokers: readonly string[];
@@ -127,7 +129,7 @@ async function launch(distribution: KafkaDistribution, options: LocalBrokerOptio
   supervisor.channel?.unref();
   const state = watch(supervisor);
   const broker: LocalBroker = {
-    brokers: [`127.0.0.1:${port}`],
+    brokers: [`127.0.0.1:${options.advertisedPort ?? port}`],
     securedBrokers: options.security === undefined ? [] : [`127.0.0.1:${ports.secured}`],
     get pid() {
       return state.pid ?? -1;
@@ -163,7 +165,8 @@ async function prepare(
   const { java, classPath } = distribution;
   const { security } = options;
   const dataFolder = options.dataDirectory ?? path.join(workFolder, 'data');
-  const plain = serverProperties(path.resolve(dataFolder), ports.plain, ports.controller);
+  const advertised = options.advertisedPort ?? ports.plain;
+  const plain = serverProperties(path.resolve(dataFolder), ports.plain, ports.controller, advertised);
   const propertiesFile = path.join(workFolder, 'server.properties');
   await writeProperties(propertiesFile, {
     ...plain,

@@ -120,16 +120,16 @@ async function isOutputOf(path: string, provenance: ReadonlyMap<string, string>)
 /** A topic as a source; what it may commit depends on the sink. */
 export function openTopicSource(
   topic: string,
-  settings: EndpointSettings & Settings<'delivery'>,
+  settings: EndpointSettings & Settings<'delivery'> & Partial<Settings<'sessionTimeoutMs'>>,
   sink: string,
   stopAtEnd: boolean,
   happenings: Happenings,
 ): OpenSource {
   const connection = connectionOf(settings);
-  const groupId = settings.group;
+  const { group: groupId, sessionTimeoutMs } = settings;
   const isTransactional = settings.delivery === 'exactly-once' && topicOf(sink) !== undefined;
   const claims = isTransactional ? new PartitionClaims({ connection, groupId, topic, log: happenings.log }) : undefined;
-  const source = new KafkaSource({ connection, topic, groupId, happenings, stopAtEnd, claims });
+  const source = new KafkaSource({ connection, topic, groupId, happenings, stopAtEnd, claims, sessionTimeoutMs });
   return { source, progress: undefined, labelNames: new Map(), claims, resumable: false };
 }
 

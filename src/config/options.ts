@@ -121,6 +121,11 @@ export const OPTIONS = {
     help: 'Kafka brokers (default: the environment variable KAFKA_BROKERS)',
   }),
   group: option({ schema: text.default('nae-trigger'), value: 'ID', help: 'consumer group' }),
+  sessionTimeoutMs: option({
+    schema: z.coerce.number().int().min(1_000).max(1_800_000).default(30_000),
+    value: 'MS',
+    help: 'how long a process may be silent before its partitions go to others of its group; bounded by the broker [ms]',
+  }),
   deadLetter: option({
     schema: text.default('l1.dead-letter'),
     value: 'TOPIC',

@@ -194,6 +194,10 @@ export class Pipeline implements Intake {
     this.#flushIfWorkerFree();
   }
 
+  ending(): void {
+    this.#deliveries.end();
+  }
+
   /** Copy events into batches from `next` on until all are placed or no slot is free; returns the next event. */
   #fill(lane: Lane, frame: FrameInFlight, wire: L1Frame, next: number): number {
     while (next < wire.eventCount) {

@@ -190,14 +190,25 @@ class KafkaSink implements Sink {
 
   #writeError(request: readonly Outgoing[], cause: unknown): TriggerError {
     if (request.length === 0) return brokerError(`cannot commit the position of ${this.name}`, cause);
-    const largest = request.reduce((one, other) => (other.sizeBytes > one.sizeBytes ? other : one));
     const message =
       protocolErrorType(cause) === 'MESSAGE_TOO_LARGE'
-        ? `${largest.topic} takes no message of ${largest.sizeBytes} bytes: ${largest.describe()}; ` +
-          `raise the topic's max.message.bytes`
+        ? tooLarge(request)
         : `cannot write ${request.length} messages to ${this.name}, first ${request[0]!.describe()}: ${messageOf(cause)}`;
     return new TriggerError('SINK_FAILED', message, { cause, retryable: isRetriable(cause) });
   }
+}
+
+/** The broker does not say which topic refused. What counts is the size of all that a partition gets at once. */
+function tooLarge(outgoing: readonly Outgoing[]): string {
+  const topics = new Set(outgoing.map(({ topic }) => topic));
+  const sent = Array.from(topics, (topic) => {
+    const messages = outgoing.filter((one) => one.topic === topic);
+    const bytes = messages.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const largest = messages.reduce((one, other) => (other.sizeBytes > one.sizeBytes ? other : one));
+    const what = messages.length === 1 ? '' : `${messages.length} messages, the largest `;
+    return `${topic}, ${bytes} bytes: ${what}${largest.describe()}`;
+  });
+  return `${sent.length === 1 ? 'too large for' : 'too large for one of'} ${sent.join('; ')}; raise its max.message.bytes`;
 }
 
 function acceptedMessage(topic: string, event: AcceptedEvent): Outgoing {

@@ -34,7 +34,7 @@ export interface KafkaSourceOptions {
   /** Default: 1000. */
   readonly commitIntervalMs?: number;
   /** How long a member may be silent before its partitions go to others. Default: 30 000. */
-  readonly sessionTimeoutMs?: number;
+  readonly sessionTimeoutMs?: number | undefined;
   /** How long a cluster that was reached before may be away until `run` rejects. Default: 60 000. */
   readonly outageLimitMs?: number;
 }
@@ -330,12 +330,14 @@ export class KafkaSource implements Source {
 
   #checkEnd(): void {
     if (this.#options.stopAtEnd !== true) return;
+    const { leases } = this.#assignment!;
+    if (!leases.every(({ partition, next }) => next !== undefined && next >= (this.#ends.get(partition) ?? 0n))) return;
     // With claims also committed: what a failed transaction gives back is to be read again before the end.
-    const atEnd = this.#assignment!.leases.every(
-      ({ partition, next, claim, inFlight }) =>
-        next !== undefined && next >= (this.#ends.get(partition) ?? 0n) && (claim === undefined || inFlight === 0),
-    );
-    if (atEnd) this.#settle('ended');
+    if (leases.every(({ claim, inFlight }) => claim === undefined || inFlight === 0)) this.#settle('ended');
+    else {
+      this.#idle();
+      this.#intake.ending?.();
+    }
   }
 
   #mayRestart(): boolean {

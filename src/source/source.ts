@@ -44,6 +44,12 @@ export interface Intake {
 
   /** No further record is at hand right now: partly filled batches need not wait for more. */
   idle(): void;
+
+  /**
+   * All of the input has been offered, though some of it may be offered once more: transactions need not wait for
+   * further frames. May be called several times.
+   */
+  ending?(): void;
 }
 
 export interface Source {

@@ -332,7 +332,7 @@ describe('transactions', () => {
     const write = sink.write({ accepted: [event], deadLetters: [], claim, last: position });
     await expect(write).rejects.toMatchObject({
       code: 'SINK_FAILED',
-      message: expect.stringContaining('refused.out takes no message of') as string,
+      message: expect.stringContaining('too large for refused.out, ') as string,
     });
     expect(await committed('refused')).toEqual({ 0: -1 });
     await claims.close();

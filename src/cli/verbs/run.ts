@@ -31,6 +31,7 @@ export const runVerb = defineVerb({
     ...KAFKA_OPTIONS,
     ...DELIVERY_OPTIONS,
     'group',
+    'sessionTimeoutMs',
     'deadLetter',
     'partitions',
     'stopAtEnd',
