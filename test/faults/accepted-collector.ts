@@ -1,9 +1,13 @@
-/** Accepted events as any consumer finds them: plain kafkajs, read_committed, and the published .proto by reflection. */
-import { randomUUID } from 'node:crypto';
+/** Accepted events as any consumer finds them: Kafka's own Java client, read_committed, and the published .proto. */
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
-import { Kafka, logLevel } from 'kafkajs';
 import protobuf from 'protobufjs';
+
+import { kafkaDistribution } from '#nae/broker/kafka-distribution.js';
+import { silentLogger } from '#nae/telemetry/logger.js';
 
 import { ROOT } from '../fixtures/cli.js';
 
@@ -14,56 +18,31 @@ interface Accepted {
   paths: { score: number }[];
 }
 
-/** Silence after the last message for which the end is believed [ms]; aborted and marker offsets are no messages. */
-const SILENCE_MS = 5000;
+const READER = fileURLToPath(new URL('CommittedValues.java', import.meta.url));
+const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 
 export class AcceptedCollector {
-  readonly #kafka: Kafka;
+  readonly #brokers: readonly string[];
   readonly #topic: string;
 
   constructor(brokers: readonly string[], topic: string) {
-    this.#kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING });
+    this.#brokers = brokers;
     this.#topic = topic;
-  }
-
-  /** Records and markers in the topic by now, whatever their transactions came to; 0 while it is not there. */
-  async count(): Promise<number> {
-    const admin = this.#kafka.admin({ retry: { retries: 2 } });
-    try {
-      await admin.connect();
-      const offsets = await admin.fetchTopicOffsets(this.#topic);
-      return offsets.reduce((sum, { high }) => sum + Number(high), 0);
-    } catch {
-      return 0;
-    } finally {
-      await admin.disconnect().catch(() => undefined);
-    }
   }
 
   /** `run/orbit/crossing/score` of every committed event. */
   async read(): Promise<string[]> {
     const root = await protobuf.load(join(ROOT, 'proto', 'l1_event.proto'));
     const type = root.lookupType('l1trigger.v1.AcceptedEvent');
-    // readUncommitted is false by default; said here because it is the point.
-    const consumer = this.#kafka.consumer({ groupId: randomUUID(), readUncommitted: false, maxWaitTimeInMs: 200 });
-    const events: string[] = [];
-    let last = performance.now();
-    await consumer.connect();
-    try {
-      await consumer.subscribe({ topic: this.#topic, fromBeginning: true });
-      await consumer.run({
-        autoCommit: false,
-        eachMessage: ({ message }) => {
-          const event = type.decode(message.value!) as unknown as Accepted;
-          events.push(`${event.run}/${event.orbit}/${event.bunchCrossing}/${event.paths[0]!.score}`);
-          last = performance.now();
-          return Promise.resolve();
-        },
+    const { java, classPath } = await kafkaDistribution(silentLogger());
+    const args = ['-XX:TieredStopAtLevel=1', '-cp', classPath, READER, this.#brokers.join(','), this.#topic];
+    const { stdout } = await promisify(execFile)(java, args, { maxBuffer: MAX_OUTPUT_BYTES });
+    return stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => {
+        const event = type.decode(Buffer.from(line, 'base64')) as unknown as Accepted;
+        return `${event.run}/${event.orbit}/${event.bunchCrossing}/${event.paths[0]!.score}`;
       });
-      while (performance.now() - last < SILENCE_MS) await new Promise((resolve) => setTimeout(resolve, 200));
-    } finally {
-      await consumer.disconnect();
-    }
-    return events;
   }
 }

@@ -1,218 +1,296 @@
 /**
- * Faults between topics: real processes, a real broker, and a read_committed consumer that shares no code with the
- * stream. What is expected is computed from the recording by another run, which test/integration/agreement.test.ts
- * holds equal to plain Python.
+ * Faults between topics: real processes, a real broker, and Kafka's own read_committed consumer, which shares no code
+ * with the stream.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AclOperationTypes, ConfigResourceTypes } from 'kafkajs';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { startLocalBroker, type LocalBroker } from '#nae/broker/local-broker.js';
-import { silentLogger } from '#nae/telemetry/logger.js';
+import type { Running } from '../fixtures/cli.js';
+import { Api, type ProxiedRequest } from './kafka-proxy.js';
+import { ended, KafkaStand, LONG, SESSION_MS, terminate, USER } from './kafka-stand.js';
 
-import { cli, ROOT, startCli, type Running } from '../fixtures/cli.js';
-import { AcceptedCollector } from './accepted-collector.js';
-import { compare, reportFault } from './report.js';
+/** The recording is in the topic this often: 351,500 events each. */
+const ROUNDS = LONG ? 6 : 1;
+/** Makes the topic last for several seconds of a fault [bytes/s]. */
+const UNHURRIED = ROUNDS * 4_000_000;
+const FAULTY_THREADS = new URL('../fixtures/faulty-threads.mjs', import.meta.url).href;
 
-const LONG = process.env.FAULTS === 'long';
-const KILLS = LONG ? 30 : 5;
-/** The recording is replayed this often: 351,500 events each. */
-const ROUNDS = LONG ? 6 : 2;
-const PARTITIONS = 4;
-const SAMPLE = join(ROOT, 'models', 'recordings', 'sample.l1f.zst');
-const MODEL = ['--model', 'nae-events-s', '--target-rate', '1e-2', '--device', 'cpu'];
-const MAX_RSS_MIB = 700;
-
-const folder = mkdtempSync(join(tmpdir(), 'nae-faults-kafka-'));
-const file = (name: string): string => join(folder, name);
-let broker: LocalBroker;
-let kafka: string[];
-let events: number;
-/** `run/orbit/crossing/score` of everything that must come out, of all rounds. */
-let expected: string[];
+let stand: KafkaStand;
 
 beforeAll(async () => {
-  const properties = { 'group.min.session.timeout.ms': '1000' };
-  broker = await startLocalBroker({ log: silentLogger(), properties });
-  kafka = ['--brokers', broker.brokers.join(',')];
-  await cli('convert', SAMPLE, file('in.l1f'), '--frame-events', '512');
-  expected = [];
-  events = 0;
-  const args = ['run', '--source', file('in.l1f'), '--sink', file('whole.l1f'), ...MODEL, '--json', file('whole.json')];
-  await cli(...args);
-  const whole = JSON.parse(readFileSync(file('whole.json'), 'utf8')) as { events: { received: number } };
-  const lines = readFileSync(`${file('whole.l1f')}.accepted.jsonl`, 'utf8')
-    .trimEnd()
-    .split('\n');
-  for (let round = 1; round <= ROUNDS; round++) {
-    await cli(
-      'replay',
-      file('in.l1f'),
-      '--to',
-      'kafka:frames',
-      '--partitions',
-      String(PARTITIONS),
-      '--run',
-      String(round),
-      ...kafka,
-    );
-    events += whole.events.received;
-    for (const line of lines) {
-      const event = JSON.parse(line) as { orbit: number; bunch_crossing: number; paths: { score: number }[] };
-      expected.push(`${round}/${event.orbit}/${event.bunch_crossing}/${event.paths[0]!.score}`);
-    }
-  }
-  expect(expected.length).toBeGreaterThan(1000 * ROUNDS);
+  stand = await KafkaStand.open(ROUNDS);
 });
-afterAll(async () => {
-  await broker.stop();
-  rmSync(folder, { recursive: true, force: true });
+afterAll(() => stand.close());
+afterEach(() => {
+  stand.proxy.reset();
 });
 
-/** Resident memory of a process [MiB]; 0 where it is gone. */
-function residentMib(pid: number): number {
-  try {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
-  } catch {
-    return 0;
-  }
-}
+describe('processes that are killed', () => {
+  /** The requests of a transaction in their order, but for the one that announces its partitions. */
+  const requests = ['Produce', 'AddOffsetsToTxn', 'TxnOffsetCommit', 'EndTxn'] as const;
 
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** The emulator, and the most memory that any of its processes took. */
-class Emulator {
-  peakMib = 0;
-  readonly #sink: string;
-  readonly #group: string;
-
-  constructor(name: string) {
-    this.#sink = `${name}-accepted`;
-    this.#group = `${name}-group`;
-  }
-
-  get topic(): string {
-    return this.#sink;
-  }
-
-  start(...more: string[]): Running {
-    const endpoints = ['--source', 'kafka:frames', '--sink', `kafka:${this.#sink}`, '--group', this.#group];
-    const limits = ['--max-in-flight-bytes', '2000000', '--transaction-interval-ms', '50', '--workers', '1'];
-    const running = startCli(['run', ...endpoints, ...MODEL, ...limits, ...kafka, ...more]);
-    const pid = running.process.pid!;
-    const sampling = setInterval(() => (this.peakMib = Math.max(this.peakMib, residentMib(pid))), 100);
-    void running.finished.then(() => {
-      clearInterval(sampling);
-    });
-    return running;
-  }
-}
-
-describe('from topic to topic', () => {
-  it('killed at random moments, neither repeats nor skips', async () => {
-    const emulator = new Emulator('killed');
-    const collector = new AcceptedCollector(broker.brokers, emulator.topic);
+  it('right before or right after a request of a transaction', async () => {
+    const emulator = stand.emulator('cut');
     let longest = 0;
-    let kills = 0;
-    while (kills < KILLS) {
-      const running = emulator.start();
-      const before = await collector.count();
-      const began = performance.now();
-      await running.said('partitions assigned');
-      // Let it get to work in most cases; some are killed while they claim their partitions.
-      if (Math.random() < 0.8) {
-        while ((await collector.count()) === before && performance.now() - began < 20_000) await sleep(50);
-        longest = Math.max(longest, (performance.now() - began) / 1000);
+    for (const name of requests) {
+      for (const moment of ['onRequest', 'onAnswer'] as const) {
+        const before = await emulator.committed();
+        const began = performance.now();
+        const running = emulator.start('--transaction-max-frames', '4');
+        // Not in the first transaction of a partition: there is something to lose by then.
+        let left = 6;
+        stand.proxy[moment] = ({ api, transactionalId }: ProxiedRequest) => {
+          if (api !== Api[name] || transactionalId === undefined || left-- > 0) return undefined;
+          running.process.kill('SIGKILL');
+          return 'drop';
+        };
+        longest = Math.max(longest, await emulator.progress(before, began));
+        expect((await ended(running)).code).toBeNull();
+        stand.proxy.reset();
       }
-      await sleep(Math.random() * 300);
-      running.process.kill('SIGKILL');
-      const { code } = await running.finished;
-      expect(code).toBeNull();
-      kills++;
     }
-    const last = emulator.start('--stop-at-end');
-    const { code, stderr } = await last.finished;
-    expect(code, stderr).toBe(0);
-    const received = await collector.read();
-    const outcome = compare(expected, received);
-    reportFault({
-      fault: 'SIGKILL, Kafka to Kafka',
-      repetitions: kills,
-      events,
-      lost: outcome.lost,
-      duplicated: outcome.duplicated + outcome.foreign,
-      recoverySeconds: longest,
-    });
-    expect(outcome).toEqual({ lost: 0, duplicated: 0, foreign: 0 });
-    expect(emulator.peakMib).toBeLessThan(MAX_RSS_MIB);
+    const fault = 'SIGKILL before and after each request of a transaction';
+    await stand.conclude(emulator, { fault, repetitions: 2 * requests.length, recoverySeconds: longest });
   });
 
-  it('processes that join and leave every few seconds neither repeat nor skip', async () => {
-    const emulator = new Emulator('rebalanced');
+  it.runIf(LONG)('at random moments', async () => {
+    const emulator = stand.emulator('killed');
+    const kills = 30;
+    let longest = 0;
+    stand.proxy.bytesPerSecond = 12_000_000;
+    for (let kill = 0; kill < kills; kill++) {
+      const before = await emulator.committed();
+      const began = performance.now();
+      const running = emulator.start();
+      await running.said('partitions assigned');
+      // Let it get to work in most cases; some are killed while they claim their partitions.
+      if (Math.random() < 0.9) longest = Math.max(longest, await emulator.progress(before, began));
+      await sleep(Math.random() * 200);
+      running.process.kill('SIGKILL');
+      expect((await running.finished).code).toBeNull();
+    }
+    stand.proxy.reset();
+    // Otherwise the last ones had nothing to do.
+    expect(await emulator.committed()).toBeLessThan(stand.frames);
+    const fault = 'SIGKILL at random moments, Kafka to Kafka';
+    await stand.conclude(emulator, { fault, repetitions: kills, recoverySeconds: longest });
+  });
+});
+
+describe('processes of a group', () => {
+  it('that join and leave every few seconds', async () => {
+    const emulator = stand.emulator('rebalanced');
+    stand.proxy.bytesPerSecond = UNHURRIED / 2;
     const members: Running[] = [];
-    const changes = LONG ? 20 : 5;
-    let killed = 0;
+    const changes = LONG ? 20 : 6;
     for (let change = 0; change < changes; change++) {
-      if (members.length === 0 || (members.length < 3 && Math.random() < 0.6)) members.push(emulator.start());
+      if (members.length === 0 || (members.length < 4 && Math.random() < 0.6)) members.push(emulator.start());
       else {
         const [leaving] = members.splice(Math.floor(Math.random() * members.length), 1);
         // Every second one leaves without a word.
-        leaving!.process.kill(change % 2 === 0 ? 'SIGKILL' : 'SIGTERM');
-        if (change % 2 === 0) killed++;
-        else expect((await leaving!.finished).code).toBe(143);
+        if (change % 2 === 0) leaving!.process.kill('SIGKILL');
+        else await terminate(leaving!);
       }
       await sleep(1000 + Math.random() * 2000);
     }
-    for (const member of members) {
-      member.process.kill('SIGTERM');
-      expect((await member.finished).code).toBe(143);
-    }
-    const { code, stderr } = await emulator.start('--stop-at-end').finished;
-    expect(code, stderr).toBe(0);
-    const outcome = compare(expected, await new AcceptedCollector(broker.brokers, emulator.topic).read());
-    reportFault({
-      fault: `processes join and leave (${killed} killed)`,
+    stand.proxy.reset();
+    await Promise.all(members.map((member) => terminate(member)));
+    await stand.conclude(emulator, {
+      fault: 'processes join, leave and are killed every 1 to 3 s, 4 partitions',
       repetitions: changes,
-      events,
-      lost: outcome.lost,
-      duplicated: outcome.duplicated + outcome.foreign,
-      recoverySeconds: undefined,
     });
-    expect(outcome).toEqual({ lost: 0, duplicated: 0, foreign: 0 });
-    expect(emulator.peakMib).toBeLessThan(MAX_RSS_MIB);
   });
 
-  it('a broker that is stopped for longer than a session neither repeats nor skips', async () => {
-    const emulator = new Emulator('stopped');
-    const collector = new AcceptedCollector(broker.brokers, emulator.topic);
-    const running = emulator.start();
-    await running.said('partitions assigned');
-    while ((await collector.count()) === 0) await sleep(50);
-    const before = await collector.count();
-    process.kill(broker.pid, 'SIGSTOP');
-    await sleep(35_000);
-    process.kill(broker.pid, 'SIGCONT');
+  it.each([
+    ['just before it is fenced', Api.InitProducerId],
+    ['after its successor began to write', Api.Produce],
+  ])('one that stands still while its commits are on their way, which arrive %s', async (when, sign) => {
+    const emulator = stand.emulator(`zombie-${sign}`);
+    const zombie = emulator.start();
+    const held: ProxiedRequest[] = [];
+    let answered = 0;
+    let release: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    let successorsFrom = Infinity;
+    stand.proxy.onAnswer = (request) => {
+      if (held.includes(request)) answered++;
+      return undefined;
+    };
+    await emulator.progress();
+    stand.proxy.onRequest = async (request) => {
+      const { api, connection, transactionalId } = request;
+      if (connection < successorsFrom) {
+        if (api !== Api.EndTxn) return undefined;
+        held.push(request);
+        await released;
+      } else if (api === sign && transactionalId !== undefined) {
+        release();
+        while (answered < held.length) await sleep(5);
+      }
+      return undefined;
+    };
+    for (let waited = 0; held.length < 4 && waited < 100; waited++) await sleep(50);
+    expect(held.length).toBeGreaterThan(0);
+    zombie.process.kill('SIGSTOP');
+    successorsFrom = stand.proxy.connections;
+    const before = await emulator.committed();
     const began = performance.now();
-    // What was in flight may come at once; done is done.
-    while ((await collector.count()) === before && performance.now() - began < 60_000) await sleep(100);
-    const recoverySeconds = (performance.now() - began) / 1000;
-    await sleep(3000);
-    running.process.kill('SIGTERM');
-    expect([143, 1]).toContain((await running.finished).code);
-    const { code, stderr } = await emulator.start('--stop-at-end').finished;
-    expect(code, stderr).toBe(0);
-    const outcome = compare(expected, await collector.read());
-    reportFault({
-      fault: 'broker stopped for 35 s',
-      repetitions: 1,
-      events,
-      lost: outcome.lost,
-      duplicated: outcome.duplicated + outcome.foreign,
+    const successor = emulator.start();
+    await successor.said('partitions assigned');
+    const recoverySeconds = await emulator.progress(before, began);
+    zombie.process.kill('SIGCONT');
+    if (sign === Api.Produce) await zombie.said('another process has taken the partition over');
+    await sleep(1000);
+    await terminate(zombie);
+    await terminate(successor);
+    await stand.conclude(emulator, {
+      fault: `a stopped process whose commits arrive ${when}`,
+      repetitions: held.length,
       recoverySeconds,
     });
-    expect(outcome).toEqual({ lost: 0, duplicated: 0, foreign: 0 });
-    expect(emulator.peakMib).toBeLessThan(MAX_RSS_MIB);
+  });
+});
+
+describe('a broker', () => {
+  it('that stands still for longer than a session', async () => {
+    const emulator = stand.emulator('stopped');
+    stand.proxy.bytesPerSecond = UNHURRIED;
+    const running = emulator.start();
+    await emulator.progress();
+    const before = await emulator.committed();
+    process.kill(stand.broker.pid, 'SIGSTOP');
+    await sleep(2 * SESSION_MS);
+    process.kill(stand.broker.pid, 'SIGCONT');
+    const recoverySeconds = await emulator.progress(before);
+    await sleep(2000);
+    await terminate(running);
+    stand.proxy.reset();
+    const fault = 'broker stopped for 6 s, twice the session';
+    await stand.conclude(emulator, { fault, repetitions: 1, recoverySeconds });
+  });
+
+  it('that is killed and comes back', async () => {
+    const emulator = stand.emulator('broker-killed');
+    const kills = LONG ? 3 : 1;
+    stand.proxy.bytesPerSecond = UNHURRIED;
+    const running = emulator.start();
+    let longest = 0;
+    for (let kill = 0, seen = 0; kill < kills; kill++) {
+      await emulator.progress(seen);
+      seen = await emulator.committed();
+      process.kill(stand.broker.pid, 'SIGKILL');
+      await sleep(500);
+      await stand.restartBroker();
+      longest = Math.max(longest, await emulator.progress(seen));
+    }
+    const { stderr } = await terminate(running);
+    expect(stderr).toMatch(/transaction failed; its frames will be read again|partition cannot be claimed yet/);
+    stand.proxy.reset();
+    const fault = 'broker SIGKILL and restart';
+    await stand.conclude(emulator, { fault, repetitions: kills, recoverySeconds: longest });
+  });
+
+  it('that is slow', async () => {
+    const emulator = stand.emulator('slow');
+    stand.proxy.latencyMs = 50;
+    stand.proxy.bytesPerSecond = UNHURRIED;
+    const fault = 'slow broker: 50 ms each way, 4 MB/s for each 351,500 events';
+    await stand.conclude(emulator, { fault, repetitions: 1 });
+  });
+});
+
+describe('scoring workers', () => {
+  /** What a process needs so that its workers fail as often as there are kinds given. */
+  const failures = (...kinds: string[]): NodeJS.ProcessEnv => {
+    const folder = mkdtempSync(join(tmpdir(), 'nae-faulty-'));
+    for (const [at, kind] of kinds.entries()) writeFileSync(join(folder, `${kind}.${at}`), '');
+    return { FAULTY_WORKER_TOKENS: folder, NODE_OPTIONS: `--import ${FAULTY_THREADS}` };
+  };
+
+  it('that throw, die and cannot load a model', async () => {
+    const emulator = stand.emulator('workers');
+    const kinds = ['load-throws', 'throws', 'exits'];
+    const last = emulator.startIn(failures(...kinds), '--stop-at-end', '--workers', '2');
+    const told = { fault: 'a worker that cannot load, one that throws, one that dies', repetitions: kinds.length };
+    const { stderr } = await stand.conclude(emulator, told, last);
+    for (const reason of ['no session today', 'thrown on purpose', 'exited with code 7']) {
+      expect(stderr).toMatch(new RegExp(`${reason}.*scoring worker failed; its batches go to others`));
+    }
+  });
+
+  it('none of which can load a model end the process with the reason', async () => {
+    const emulator = stand.emulator('no-workers');
+    const environment = failures(...new Array<string>(20).fill('load-throws'));
+    const { code, stderr } = await emulator.startIn(environment, '--workers', '2').finished;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/a scoring worker failed: .*no session today/);
+  });
+});
+
+describe('what the cluster refuses', () => {
+  it('an output topic that is missing and may not be created', async () => {
+    const emulator = stand.emulator('missing');
+    await stand.deny(emulator.topic, AclOperationTypes.CREATE);
+    const { code, stderr } = await ended(emulator.startIn(USER, ...stand.signedIn));
+    expect(code).toBe(1);
+    expect(stderr).toMatch(new RegExp(`cannot create ${emulator.topic}.*[Aa]uthoriz`));
+    await stand.allow(emulator.topic);
+    const last = emulator.startIn(USER, ...stand.signedIn, '--stop-at-end');
+    await stand.conclude(emulator, { fault: 'output topic missing, later there', repetitions: 1 }, last);
+  });
+
+  it('writing, from one moment on', async () => {
+    const emulator = stand.emulator('refused');
+    const running = emulator.startIn(USER, ...stand.signedIn, '--max-in-flight-bytes', '100000');
+    await emulator.progress();
+    await stand.deny(emulator.topic, AclOperationTypes.WRITE);
+    const { code, stderr } = await ended(running);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/cannot write .* messages to kafka:refused-accepted.*[Aa]uthoriz/);
+    await stand.allow(emulator.topic);
+    const last = emulator.startIn(USER, ...stand.signedIn, '--stop-at-end');
+    await stand.conclude(emulator, { fault: 'right to write withdrawn, later given', repetitions: 1 }, last);
+  });
+
+  it('messages of the size of a transaction', async () => {
+    const emulator = stand.emulator('large');
+    await stand.asAdmin((admin) =>
+      admin.createTopics({
+        topics: [{ topic: emulator.topic, configEntries: [{ name: 'max.message.bytes', value: '1000' }] }],
+      }),
+    );
+    const { code, stderr } = await ended(emulator.start());
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /too large for one of large-accepted, \d+ bytes: .*l1\.ledger.*raise its max\.message\.bytes/,
+    );
+    await stand.asAdmin((admin) =>
+      admin.alterConfigs({
+        validateOnly: false,
+        resources: [
+          {
+            type: ConfigResourceTypes.TOPIC,
+            name: emulator.topic,
+            configEntries: [{ name: 'max.message.bytes', value: '1000000' }],
+          },
+        ],
+      }),
+    );
+    await stand.conclude(emulator, { fault: 'messages too large for the topic, later not', repetitions: 1 });
+  });
+
+  it.runIf(LONG)('all writes, after the output topic was deleted', async () => {
+    const emulator = stand.emulator('deleted');
+    const running = emulator.start('--max-in-flight-bytes', '100000');
+    await emulator.progress();
+    await stand.asAdmin((admin) => admin.deleteTopics({ topics: [emulator.topic] }));
+    const { code, stderr } = await ended(running, 240_000);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/transactions of partition \d of frames fail|does not host this topic-partition/);
   });
 });

@@ -1,23 +1,31 @@
-/** What a fault cost: one row per scenario, printed and, where FAULT_TABLE names a file, written at the end. */
+/** What a fault cost: one row per scenario, printed and, where FAULT_TABLE names a file, added to it. */
 import { appendFileSync } from 'node:fs';
 
-export interface FaultRow {
+import { expect } from 'vitest';
+
+export interface Told {
   readonly fault: string;
   readonly repetitions: number;
   readonly events: number;
-  readonly lost: number;
-  readonly duplicated: number;
   /** Longest time from the fault to the next accepted output, or the end of the restarted run [s]. */
-  readonly recoverySeconds: number | undefined;
+  readonly recoverySeconds?: number | undefined;
+  /** Most memory that any process took [MiB]. */
+  readonly peakMib?: number;
 }
 
-export function reportFault(row: FaultRow): void {
-  const { fault, repetitions, events, lost, duplicated, recoverySeconds: recovery } = row;
-  const cells = [fault, repetitions, events.toLocaleString('en-US'), lost, duplicated, recovery?.toFixed(1) ?? '-'];
+/** Every expected event came out, once, and nothing else. The row is written first, so that it also tells of failures. */
+export function expectExact(told: Told, expected: readonly string[], received: readonly string[]): void {
+  const { fault, repetitions, events, recoverySeconds: recovery, peakMib } = told;
+  const { lost, duplicated, foreign } = compare(expected, received);
+  const cells = [
+    ...[fault, repetitions, events.toLocaleString('en-US'), lost, duplicated + foreign],
+    ...[recovery?.toFixed(1) ?? '-', peakMib?.toFixed(0) ?? '-'],
+  ];
   const line = `| ${cells.join(' | ')} |`;
   process.stdout.write(`${line}\n`);
   const file = process.env.FAULT_TABLE;
   if (file !== undefined) appendFileSync(file, `${line}\n`);
+  expect({ lost, duplicated, foreign }).toEqual({ lost: 0, duplicated: 0, foreign: 0 });
 }
 
 /** How many of `expected` are missing in `received` and how many of `received` are too many, as multisets. */
