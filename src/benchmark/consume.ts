@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { Kafka, logLevel } from 'kafkajs';
 
 import { decodeFrame, isFrameFault } from '../event/frame.js';
+import { PartitionClaims } from '../kafka/partition-claims.js';
 import { loadBundle } from '../model/bundle.js';
 import { Pipeline } from '../pipeline/pipeline.js';
 import { ScorePool } from '../score/score-pool.js';
@@ -26,6 +27,8 @@ export interface ConsumeJob {
   readonly workers?: number;
   /** What the stream scores with; undefined: bare consumption. */
   readonly model: { readonly directory: string; readonly threshold: number } | undefined;
+  /** Exactly once, in the transactions of the defaults, without or with a ledger. Default: at least once. */
+  readonly exactlyOnce?: { readonly ledger: boolean };
 }
 
 export interface ConsumeOutcome extends Timed {
@@ -40,7 +43,8 @@ const FETCH_BYTES = 8 * 1024 * 1024;
 
 const log = silentLogger();
 
-async function throughStream({ brokers, topic, group, workers }: ConsumeJob, directory: string, threshold: number) {
+async function throughStream(job: ConsumeJob, directory: string, threshold: number) {
+  const { brokers, topic, group: groupId, workers, exactlyOnce } = job;
   const stream = defaultSettings();
   const pool = await ScorePool.start({
     paths: [{ name: 'bench', bundle: await loadBundle(directory), threshold }],
@@ -52,8 +56,11 @@ async function throughStream({ brokers, topic, group, workers }: ConsumeJob, dir
   });
   const connection = { brokers };
   const happenings = new Happenings(log, new Metrics());
-  const sink = await openKafkaSink({ connection, topic: 'l1.accepted', deadLetterTopic: 'l1.dead-letter', log });
-  const source = new KafkaSource({ connection, topic, groupId: group, happenings, stopAtEnd: true });
+  const ledger = exactlyOnce?.ledger === true ? { topic: 'l1.ledger', environment: 'benchmark' } : undefined;
+  const topics = { topic: 'l1.accepted', deadLetterTopic: 'l1.dead-letter', ledger };
+  const sink = await openKafkaSink({ connection, ...topics, log });
+  const claims = exactlyOnce === undefined ? undefined : new PartitionClaims({ connection, groupId, topic, log });
+  const source = new KafkaSource({ connection, topic, groupId, happenings, stopAtEnd: true, claims });
   const accepted: string[] = [];
   const listing: Sink = {
     name: sink.name,
@@ -69,9 +76,16 @@ async function throughStream({ brokers, topic, group, workers }: ConsumeJob, dir
     limits: { maxFrameBytes: stream.maxFrameBytes },
     maxInFlightBytes: stream.maxInFlightBytes,
     maxBatchDelayMs: stream.maxBatchDelayUs / 1000,
+    transactions: {
+      intervalMs: stream.transactionIntervalMs,
+      maxFrames: stream.transactionMaxFrames,
+      maxBytes: stream.transactionMaxBytes,
+    },
+    ledger: ledger !== undefined,
   });
   const time = await timed(() => pipeline.run(new AbortController().signal));
   await source.close();
+  await claims?.close();
   await sink.close();
   await pool.close();
   return { ...time, events: pipeline.totals.events.received, accepted: accepted.sort() };

@@ -189,6 +189,8 @@ export interface KafkaResult {
   readonly eventsPerCpuSecond: number;
   readonly kafkajsEventsPerCpuSecond: number;
   readonly rssBytes: number;
+  /** Events per second exactly once, without a ledger, over those at least once. */
+  readonly exactlyOnce: Spread;
   /** Events per CPU-second over those of the Python peer, and whether both accept the same events. */
   readonly peer:
     { readonly ratio: Spread; readonly eventsPerCpuSecond: number; readonly sameAccepted: boolean } | undefined;
@@ -240,14 +242,20 @@ export async function measureKafka(
   const bare = await bestBareRuntime(bundle, workload.codes);
   const threshold = await bare.threshold();
   const model = { directory: bundle.directory, threshold };
-  const rounds: { stream: ConsumeOutcome; kafka: ConsumeOutcome; runtimeCpu: number; peer: PeerOutcome | undefined }[] =
-    [];
+  const rounds: {
+    stream: ConsumeOutcome;
+    kafka: ConsumeOutcome;
+    exactlyOnce: ConsumeOutcome;
+    runtimeCpu: number;
+    peer: PeerOutcome | undefined;
+  }[] = [];
   for (let repetition = 0; repetition < repetitions; repetition++) {
     const stream = await consume({ brokers, topic, group: randomUUID(), model });
     const kafka = await consume({ brokers, topic, group: randomUUID(), model: undefined });
+    const exactlyOnce = await consume({ brokers, topic, group: randomUUID(), model, exactlyOnce: { ledger: false } });
     const { cpuSeconds } = await timed(() => bare.run(workload.events));
     const peer = await python?.run({ brokers, topic, sink: 'l1.accepted', partitions: PARTITIONS, bundle, threshold });
-    rounds.push({ stream, kafka, runtimeCpu: cpuSeconds / workload.events, peer });
+    rounds.push({ stream, kafka, exactlyOnce, runtimeCpu: cpuSeconds / workload.events, peer });
   }
   const group = randomUUID();
   const workers = Math.max(1, availableParallelism() >> 1);
@@ -266,6 +274,7 @@ export async function measureKafka(
     eventsPerCpuSecond,
     kafkajsEventsPerCpuSecond: over(({ kafka }) => kafka.events / kafka.cpuSeconds),
     rssBytes: over(({ stream }) => stream.rssBytes),
+    exactlyOnce: spread(rounds.map(({ stream, exactlyOnce }) => stream.seconds / exactlyOnce.seconds)),
     peer: python === undefined ? undefined : comparison(rounds),
     processes: [
       { processes: 1, eventsPerCpuSecond },

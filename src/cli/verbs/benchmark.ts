@@ -123,6 +123,11 @@ async function measureAll(broker: 'auto' | 'none', context: Context): Promise<Be
   };
 }
 
+function lowestOf(values: readonly (number | undefined)[]): number | null {
+  const measured = values.filter((value) => value !== undefined);
+  return measured.length === 0 ? null : Math.min(...measured);
+}
+
 /** The ratios first, then everything that was measured; null where it was not. */
 function asJson(result: BenchmarkReport): object {
   const perSize = <T>(value: (model: ModelReport) => T): Record<string, T> =>
@@ -133,7 +138,7 @@ function asJson(result: BenchmarkReport): object {
       recording_to_decision_cpu: perSize(({ recording }) => recording.ratioCpu.median),
       kafka_to_kafka: perSize(({ kafka }) => kafka?.cpuRatio.median ?? null),
       peer_python: perSize(({ kafka }) => kafka?.peer?.ratio.median ?? null),
-      exactly_once: null,
+      exactly_once: lowestOf(result.models.map(({ kafka }) => kafka?.exactlyOnce.median)),
     },
     events_per_second: {
       sustained: perSize(sustainedOf),
