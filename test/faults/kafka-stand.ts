@@ -1,19 +1,14 @@
-/**
- * A broker behind a proxy, frames in a topic of it, and what must come of them: computed from the recording by another
- * run, which test/integration/agreement.test.ts holds equal to plain Python.
- */
+/** A broker behind a proxy, with an authorizer on a second listener, and topics of frames. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import {
   AclOperationTypes,
   AclPermissionTypes,
   AclResourceTypes,
-  Kafka,
-  logLevel,
+  ConfigResourceTypes,
   ResourcePatternTypes,
   type AclEntry,
   type Admin,
@@ -24,86 +19,74 @@ import { startLocalBroker, type LocalBroker } from '#nae/broker/local-broker.js'
 import { connectAdmin, createKafka } from '#nae/kafka/client.js';
 import { silentLogger } from '#nae/telemetry/logger.js';
 
-import { cli, ROOT, startCli, type Finished, type Running } from '../fixtures/cli.js';
-import { AcceptedCollector } from './accepted-collector.js';
+import { cli, ROOT } from '../fixtures/cli.js';
+import { Emulator, MODEL, type Input } from './emulator.js';
 import { KafkaProxy } from './kafka-proxy.js';
-import { expectExact, type Told } from './report.js';
-
-export const LONG = process.env.FAULTS === 'long';
 
 const SAMPLE = join(ROOT, 'models', 'recordings', 'sample.l1f.zst');
-const MODEL = ['--model', 'nae-events-s', '--target-rate', '1e-2', '--device', 'cpu'];
 const PARTITIONS = 4;
-/** Of every process here: a member that died is missed soon. */
-export const SESSION_MS = 3_000;
-/** Longer than anything here should take, also on a busy machine [ms]. */
-const PATIENCE_MS = 180_000;
-/** Most that a process may take [MiB]; one that runs undisturbed takes about 300. */
-const MAX_RSS_MIB = 700;
 /** Of the listener with an authorizer. */
 export const USER = { KAFKA_USERNAME: 'trigger', KAFKA_PASSWORD: 'correct-horse-battery' };
 
 export class KafkaStand {
   readonly proxy: KafkaProxy;
   broker: LocalBroker;
-  /** `run/orbit/crossing/score` of everything that must come out, round after round. */
-  readonly expected: readonly string[];
-  readonly events: number;
-  /** In the topic. */
-  readonly frames: number;
+  /** The recording once, 351,500 events. */
+  input!: Input;
   readonly #folder: string;
   readonly #port: number;
 
-  private constructor(parts: {
-    proxy: KafkaProxy;
-    broker: LocalBroker;
-    port: number;
-    folder: string;
-    expected: readonly string[];
-    events: number;
-    frames: number;
-  }) {
-    this.proxy = parts.proxy;
-    this.broker = parts.broker;
-    this.expected = parts.expected;
-    this.events = parts.events;
-    this.frames = parts.frames;
-    this.#port = parts.port;
-    this.#folder = parts.folder;
+  private constructor(folder: string, port: number, proxy: KafkaProxy, broker: LocalBroker) {
+    this.#folder = folder;
+    this.#port = port;
+    this.proxy = proxy;
+    this.broker = broker;
   }
 
-  /** @param rounds - how often the recording, 351,500 events, is in the topic `frames` */
-  static async open(rounds: number): Promise<KafkaStand> {
+  static async open(): Promise<KafkaStand> {
     const folder = mkdtempSync(join(tmpdir(), 'nae-faults-kafka-'));
     const port = await freePort();
     const proxy = await KafkaProxy.open(port);
-    const broker = await startBroker(folder, port, proxy.port);
-    await permit(broker);
-    const input = join(folder, 'in.l1f');
-    const output = join(folder, 'whole.l1f');
-    const json = join(folder, 'whole.json');
-    await cli('convert', SAMPLE, input, '--frame-events', '512');
-    await cli('run', '--source', input, '--sink', output, ...MODEL, '--json', json);
-    const whole = JSON.parse(readFileSync(json, 'utf8')) as Record<'events' | 'frames', { received: number }>;
-    const lines = readFileSync(`${output}.accepted.jsonl`, 'utf8').trimEnd().split('\n');
-    const expected: string[] = [];
-    for (let round = 1; round <= rounds; round++) {
-      const to = ['--to', 'kafka:frames', '--partitions', String(PARTITIONS), '--brokers', broker.brokers.join(',')];
-      await cli('replay', input, ...to, '--run', String(round));
-      for (const line of lines) {
-        const event = JSON.parse(line) as { orbit: number; bunch_crossing: number; paths: { score: number }[] };
-        expected.push(`${round}/${event.orbit}/${event.bunch_crossing}/${event.paths[0]!.score}`);
-      }
-    }
-    expect(expected.length).toBeGreaterThan(1000 * rounds);
-    const [events, frames] = [rounds * whole.events.received, rounds * whole.frames.received];
-    return new KafkaStand({ proxy, broker, port, folder, expected, events, frames });
+    const stand = new KafkaStand(folder, port, proxy, await startBroker(folder, port, proxy.port));
+    await stand.#permit();
+    await cli('convert', SAMPLE, stand.#recording, '--frame-events', '512');
+    const whole = ['--sink', stand.#output, '--json', `${stand.#output}.json`];
+    await cli('run', '--source', stand.#recording, ...whole, ...MODEL);
+    stand.input = await stand.fill('frames', 1);
+    return stand;
   }
 
   async close(): Promise<void> {
     await this.broker.stop();
     await this.proxy.close();
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /**
+   * A topic with the recording in it several times, under the run numbers from 1. What must come of it another run has
+   * computed from the recording, which test/integration/agreement.test.ts holds equal to plain Python.
+   */
+  async fill(topic: string, rounds: number): Promise<Input> {
+    const { events, frames } = JSON.parse(readFileSync(`${this.#output}.json`, 'utf8')) as Record<
+      'events' | 'frames',
+      { received: number }
+    >;
+    const lines = readFileSync(`${this.#output}.accepted.jsonl`, 'utf8').trimEnd().split('\n');
+    expect(lines.length).toBeGreaterThan(1000);
+    const expected: string[] = [];
+    for (let round = 1; round <= rounds; round++) {
+      const to = ['--to', `kafka:${topic}`, '--partitions', String(PARTITIONS), '--run', String(round)];
+      await cli('replay', this.#recording, ...to, '--brokers', this.broker.brokers.join(','));
+      for (const line of lines) {
+        const event = JSON.parse(line) as { orbit: number; bunch_crossing: number; paths: { score: number }[] };
+        expected.push(`${round}/${event.orbit}/${event.bunch_crossing}/${event.paths[0]!.score}`);
+      }
+    }
+    return { topic, events: rounds * events.received, frames: rounds * frames.received, expected };
+  }
+
+  emulator(name: string, input = this.input): Emulator {
+    return new Emulator(name, input, this.broker.brokers);
   }
 
   /** A broker that was killed, where it was, with the data it had. */
@@ -117,8 +100,13 @@ export class KafkaStand {
     return ['--brokers', this.broker.securedBrokers.join(','), '--sasl-mechanism', 'scram-sha-512'];
   }
 
-  asAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
-    return asAdminOf(this.broker, work);
+  async asAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
+    const admin = await connectAdmin(createKafka(this.broker, silentLogger()), this.broker);
+    try {
+      return await work(admin);
+    } finally {
+      await admin.disconnect();
+    }
   }
 
   /** Refuse the signed-in user an operation on a topic. */
@@ -131,125 +119,29 @@ export class KafkaStand {
     await this.asAdmin((admin) => admin.deleteAcls({ filters: [denial(topic, AclOperationTypes.ANY)] }));
   }
 
-  emulator(name: string): Emulator {
-    return new Emulator(name, this.broker.brokers);
+  async setMaxMessageBytes(topic: string, bytes: number): Promise<void> {
+    const setting = { name: 'max.message.bytes', value: String(bytes) };
+    const resource = { type: ConfigResourceTypes.TOPIC, name: topic, configEntries: [setting] };
+    await this.asAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources: [resource] }));
   }
 
-  /**
-   * Let a last process run to the end, then hold what came out against what must: nothing lost, repeated or strange,
-   * in bounded memory.
-   */
-  async conclude(
-    emulator: Emulator,
-    told: Omit<Told, 'events' | 'peakMib'>,
-    last = emulator.start('--stop-at-end'),
-  ): Promise<Finished> {
-    const finished = await last.finished;
-    expect(finished.code, finished.stderr).toBe(0);
-    const { events, expected } = this;
-    expectExact({ ...told, events, peakMib: emulator.peakMib }, expected, await emulator.collector.read());
-    expect(emulator.peakMib).toBeLessThan(MAX_RSS_MIB);
-    return finished;
-  }
-}
-
-/** Processes of one group that write to one topic, and the most memory that any of them took. */
-export class Emulator {
-  readonly topic: string;
-  readonly group: string;
-  readonly collector: AcceptedCollector;
-  peakMib = 0;
-  readonly #brokers: readonly string[];
-  readonly #kafka: Kafka;
-
-  constructor(name: string, brokers: readonly string[]) {
-    this.topic = `${name}-accepted`;
-    this.group = `${name}-group`;
-    this.collector = new AcceptedCollector(brokers, this.topic);
-    this.#brokers = brokers;
-    this.#kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING });
+  get #recording(): string {
+    return join(this.#folder, 'in.l1f');
   }
 
-  start(...more: string[]): Running {
-    return this.startIn({}, ...more);
+  get #output(): string {
+    return join(this.#folder, 'whole.l1f');
   }
 
-  /** With variables of the environment; options given again replace the ones here. */
-  startIn(environment: NodeJS.ProcessEnv, ...more: string[]): Running {
-    const chosen = new Map([
-      ['--source', 'kafka:frames'],
-      ['--sink', `kafka:${this.topic}`],
-      ['--group', this.group],
-      ['--session-timeout-ms', String(SESSION_MS)],
-      ['--transaction-interval-ms', '50'],
-      ['--max-in-flight-bytes', '2000000'],
-      ['--workers', '1'],
-      ['--brokers', this.#brokers.join(',')],
-    ]);
-    for (const option of more) chosen.delete(option);
-    const running = startCli(['run', ...MODEL, ...[...chosen].flat(), ...more], environment);
-    const pid = running.process.pid!;
-    const sampling = setInterval(() => (this.peakMib = Math.max(this.peakMib, residentMib(pid))), 100);
-    void running.finished.then(() => {
-      clearInterval(sampling);
-    });
-    return running;
-  }
-
-  /** Frames that the group has committed, in all partitions; 0 while the broker does not answer. */
-  async committed(): Promise<number> {
-    const admin = this.#kafka.admin({ retry: { retries: 2 } });
-    try {
-      await admin.connect();
-      const [offsets] = await admin.fetchOffsets({ groupId: this.group, topics: ['frames'] });
-      return offsets!.partitions.reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
-    } catch {
-      return 0;
-    } finally {
-      await admin.disconnect().catch(() => undefined);
-    }
-  }
-
-  /** Wait until the group has committed more frames than before; returns since when that took [s]. */
-  async progress(before = 0, since = performance.now()): Promise<number> {
-    const deadline = performance.now() + PATIENCE_MS;
-    while ((await this.committed()) <= before) {
-      if (performance.now() > deadline) throw new Error(`${this.group} committed nothing in ${PATIENCE_MS / 1000} s`);
-      await sleep(50);
-    }
-    return (performance.now() - since) / 1000;
-  }
-}
-
-/** End a process as its operator would; it must have nothing to complain of. */
-export async function terminate(running: Running): Promise<Finished> {
-  // Before, it has no handler and dies of the signal.
-  await running.said('stream up');
-  running.process.kill('SIGTERM');
-  const finished = await ended(running);
-  expect(finished.code, finished.stderr).toBe(143);
-  return finished;
-}
-
-/** How a process ends that is about to. */
-export async function ended(running: Running, limitMs = PATIENCE_MS): Promise<Finished> {
-  const late = new AbortController();
-  const timer = setTimeout(() => {
-    late.abort();
-    running.process.kill('SIGKILL');
-  }, limitMs);
-  const finished = await running.finished;
-  clearTimeout(timer);
-  if (late.signal.aborted) throw new Error(`expected an end within ${limitMs / 1000} s of:\n${finished.stderr}`);
-  return finished;
-}
-
-/** Resident memory of a process [MiB]; 0 where it is gone. */
-function residentMib(pid: number): number {
-  try {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
-  } catch {
-    return 0;
+  /** Let the signed-in user do everything with all topics, groups and transactions. */
+  async #permit(): Promise<void> {
+    const kinds = [AclResourceTypes.TOPIC, AclResourceTypes.GROUP, AclResourceTypes.TRANSACTIONAL_ID];
+    const acl = kinds.map((resourceType) => ({
+      ...denial('*', AclOperationTypes.ALL),
+      resourceType,
+      permissionType: AclPermissionTypes.ALLOW,
+    }));
+    await this.asAdmin((admin) => admin.createAcls({ acl }));
   }
 }
 
@@ -262,26 +154,6 @@ function startBroker(folder: string, port: number, advertisedPort: number): Prom
     properties: { 'group.min.session.timeout.ms': '1000' },
     security: { users: { [USER.KAFKA_USERNAME]: USER.KAFKA_PASSWORD }, authorize: true },
   });
-}
-
-async function asAdminOf<T>(broker: LocalBroker, work: (admin: Admin) => Promise<T>): Promise<T> {
-  const admin = await connectAdmin(createKafka(broker, silentLogger()), broker);
-  try {
-    return await work(admin);
-  } finally {
-    await admin.disconnect();
-  }
-}
-
-/** Let the signed-in user do everything with all topics, groups and transactions. */
-async function permit(broker: LocalBroker): Promise<void> {
-  const kinds = [AclResourceTypes.TOPIC, AclResourceTypes.GROUP, AclResourceTypes.TRANSACTIONAL_ID];
-  const acl = kinds.map((resourceType) => ({
-    ...denial('*', AclOperationTypes.ALL),
-    resourceType,
-    permissionType: AclPermissionTypes.ALLOW,
-  }));
-  await asAdminOf(broker, (admin) => admin.createAcls({ acl }));
 }
 
 function denial(topic: string, operation: AclOperationTypes): AclEntry {
