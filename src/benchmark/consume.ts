@@ -11,6 +11,7 @@ import { ScorePool } from '../score/score-pool.js';
 import { openKafkaSink } from '../sink/kafka-sink.js';
 import type { Sink } from '../sink/sink.js';
 import { KafkaSource } from '../source/kafka-source.js';
+import type { Intake, Source } from '../source/source.js';
 import { Happenings } from '../telemetry/happenings.js';
 import { silentLogger } from '../telemetry/logger.js';
 import { Metrics } from '../telemetry/metrics.js';
@@ -36,6 +37,8 @@ export interface ConsumeOutcome extends Timed {
   /** `partition/offset/index` of every accepted event, sorted. */
   readonly accepted: readonly string[];
   readonly rssBytes: number;
+  /** From the first frame to the end, without joining the group and claiming partitions [s]; only of the stream. */
+  readonly streamSeconds?: number;
 }
 
 /** What the product fetches at once; kafkajs' own default of 1 MiB would be four times slower. */
@@ -72,7 +75,22 @@ async function throughStream(job: ConsumeJob, directory: string, threshold: numb
     },
     close: () => sink.close(),
   };
-  const pipeline = new Pipeline(source, pool, listing, happenings, {
+  let first: number | undefined;
+  const timing: Source = {
+    name: source.name,
+    run: (intake, stop) => {
+      const offer: Intake['offer'] = (record) => {
+        first ??= performance.now();
+        return intake.offer(record);
+      };
+      const idle = intake.idle.bind(intake);
+      const ending = intake.ending?.bind(intake);
+      return source.run({ offer, idle, ...(ending === undefined ? {} : { ending }) }, stop);
+    },
+    finished: source.finished.bind(source),
+    close: source.close.bind(source),
+  };
+  const pipeline = new Pipeline(timing, pool, listing, happenings, {
     limits: { maxFrameBytes: stream.maxFrameBytes },
     maxInFlightBytes: stream.maxInFlightBytes,
     maxBatchDelayMs: stream.maxBatchDelayUs / 1000,
@@ -84,11 +102,12 @@ async function throughStream(job: ConsumeJob, directory: string, threshold: numb
     ledger: ledger !== undefined,
   });
   const time = await timed(() => pipeline.run(new AbortController().signal));
+  const streamSeconds = (performance.now() - (first ?? NaN)) / 1000;
   await source.close();
   await claims?.close();
   await sink.close();
   await pool.close();
-  return { ...time, events: pipeline.totals.events.received, accepted: accepted.sort() };
+  return { ...time, streamSeconds, events: pipeline.totals.events.received, accepted: accepted.sort() };
 }
 
 /** kafkajs as it is, without what the product changes of it. */

@@ -189,7 +189,7 @@ export interface KafkaResult {
   readonly eventsPerCpuSecond: number;
   readonly kafkajsEventsPerCpuSecond: number;
   readonly rssBytes: number;
-  /** Events per second exactly once, without a ledger, over those at least once. */
+  /** Events per second from the first frame on, exactly once without a ledger over at least once. */
   readonly exactlyOnce: Spread;
   /** Events per CPU-second over those of the Python peer, and whether both accept the same events. */
   readonly peer:
@@ -274,7 +274,7 @@ export async function measureKafka(
     eventsPerCpuSecond,
     kafkajsEventsPerCpuSecond: over(({ kafka }) => kafka.events / kafka.cpuSeconds),
     rssBytes: over(({ stream }) => stream.rssBytes),
-    exactlyOnce: spread(rounds.map(({ stream, exactlyOnce }) => stream.seconds / exactlyOnce.seconds)),
+    exactlyOnce: spread(rounds.map(({ stream, exactlyOnce }) => stream.streamSeconds! / exactlyOnce.streamSeconds!)),
     peer: python === undefined ? undefined : comparison(rounds),
     processes: [
       { processes: 1, eventsPerCpuSecond },

@@ -133,6 +133,7 @@ function kafkaSection(models: readonly ModelReport[]): string[] {
       'kafkajs alone',
       'largest RSS',
       'two processes',
+      'exactly once over at least once',
       'over Python peer',
     ]),
     ...measured.map(({ bundle, kafka }) =>
@@ -144,6 +145,7 @@ function kafkaSection(models: readonly ModelReport[]): string[] {
         count(kafka.kafkajsEventsPerCpuSecond),
         `${(kafka.rssBytes / 1e6).toFixed(0)} MB`,
         `${count(kafka.processes.at(-1)!.eventsPerCpuSecond)} per CPU-second`,
+        range(kafka.exactlyOnce),
         peerText(kafka),
       ]),
     ),
