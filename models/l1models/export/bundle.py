@@ -66,7 +66,7 @@ def write_files(
         raise InputRefused(f"{folder}: a parity set has at least 256 inputs, received {len(codes)}")
     (folder / MODEL).write_bytes(onnx_bytes)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    (folder / PARITY).write_text(parity.to_json(codes, expected))
+    (folder / PARITY).write_text(parity.to_json(codes, expected, manifest["parity"]["tolerance"]))
     (folder / CARD).write_text(card.render(manifest, card.performance(folder / CARD, digest)))
 
 

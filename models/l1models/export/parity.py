@@ -89,15 +89,15 @@ def extremes() -> NDArray[np.int16]:
     return np.stack([np.zeros((3, layout.OBJECTS)), *full]).astype(np.int16)
 
 
-def to_json(codes: NDArray[np.int16], scores: NDArray[np.float32]) -> str:
-    """The parity file: tolerance, inputs (57 integers each) and scores."""
+def to_json(codes: NDArray[np.int16], scores: NDArray[np.float32], allowed: dict[str, Any]) -> str:
+    """The parity file: tolerance as of `tolerances`, inputs (57 integers each) and scores."""
     rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in codes.tolist())
     # The shortest decimal that reads back as the same float32.
     shown = ",".join(str(score) for score in scores.astype(np.float32))
-    tolerance = json.dumps(tolerances())
+    tolerance = json.dumps(allowed)
     return f'{{"tolerance":{tolerance},\n"inputs":[\n{rows}\n],\n"scores":[{shown}]}}\n'
 
 
-def tolerances() -> dict[str, Any]:
+def tolerances(relative: float = RELATIVE) -> dict[str, Any]:
     """Tolerance as the parity file and the manifest state it."""
-    return {"relative": RELATIVE, "absolute": ABSOLUTE}
+    return {"relative": relative, "absolute": ABSOLUTE}

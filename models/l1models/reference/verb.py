@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from l1models import hdf5
+    from l1models.export import parity
+    from l1models.reference import flow
     from l1models.train.data import read_background
 
     kept_apart = min(_VALIDATION_EVENTS, hdf5.contents(arguments.background).events // _VALIDATION_PART)
@@ -74,7 +76,8 @@ def run(arguments: argparse.Namespace) -> None:
         training["signal"] = provenance
     kept = np.linspace(0, len(data.validation) - 1, _PARITY_EVENTS).astype(int)
     name = f"classifier-{arguments.process}" if arguments.signal else arguments.kind
-    write_bundle(fitted, name, training, data.validation[kept], arguments.out)
+    relative = flow.TOLERANCE if arguments.kind == "flow" else parity.RELATIVE
+    write_bundle(fitted, name, training, data.validation[kept], relative, arguments.out)
     print(f"{arguments.out}: {name} fitted in {training['seconds']} s", file=sys.stderr)
 
 
@@ -121,8 +124,10 @@ def _signal(path: Path, process: str) -> tuple[Codes, dict[str, Any]]:
     return codes, {"process": process, "file": path.name, "sha256": sha256(path), "events": len(codes)}
 
 
-def write_bundle(fitted: Reference, name: str, training: dict[str, Any], background: Codes, folder: Path) -> None:
-    """Write the bundle; the same contract as a trained model's."""
+def write_bundle(
+    fitted: Reference, name: str, training: dict[str, Any], background: Codes, relative: float, folder: Path
+) -> None:
+    """Write the bundle; the same contract as a trained model's. ``relative``: tolerance of the parity set."""
     from l1models.export import bundle, parity
     from l1models.export.graph import Graph
     from l1models.train.representation import FEATURES, INPUT_LAYOUT
@@ -139,7 +144,7 @@ def write_bundle(fitted: Reference, name: str, training: dict[str, Any], backgro
         "architecture": fitted.describe(),
         "parameters": fitted.parameters,
         "flop_per_event": graph.flop_per_event,
-        "parity": {"file": bundle.PARITY, "tolerance": parity.tolerances()},
+        "parity": {"file": bundle.PARITY, "tolerance": parity.tolerances(relative)},
         "training": training,
     }
     codes = parity.inputs(background)
