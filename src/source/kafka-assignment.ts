@@ -55,6 +55,11 @@ export class Assignment {
     return this.#leases.get(partition);
   }
 
+  /** In a generation of the group; without, there is nothing to be at the end of. */
+  get isMember(): boolean {
+    return this.#memberId !== undefined;
+  }
+
   /** A batch may have been fetched before its partition was lost and paused. */
   isReadable({ next }: Lease): boolean {
     return this.#options.claims === undefined || next !== undefined;
@@ -86,6 +91,23 @@ export class Assignment {
         onFailure(brokerError(`cannot find where group ${groupId} stands`, error));
       });
     }
+  }
+
+  /** kafkajs lost the group and will join it as another member, so all that was assigned is somebody's to read again. */
+  leave(): void {
+    const { topic, happenings } = this.#options;
+    for (const { claim } of this.#leases.values()) void claim?.end('membership lost');
+    if (this.#leases.size > 0) happenings.consumerRevoked(topic, [...this.#leases.keys()]);
+    this.#leases.clear();
+    this.#memberId = undefined;
+  }
+
+  /** Read no more, but stay a member. */
+  rest(): void {
+    const { topic, consumer } = this.#options;
+    this.#steer(() => {
+      consumer.pause([{ topic }]);
+    });
   }
 
   /** The group still counts this member's partitions as its own. */
@@ -122,11 +144,33 @@ export class Assignment {
   }
 
   #seek({ partition, next }: Lease): void {
-    this.#options.consumer.seek({ topic: this.#options.topic, partition, offset: String(next) });
+    const { topic, consumer } = this.#options;
+    this.#steer(() => {
+      consumer.seek({ topic, partition, offset: String(next) });
+    });
   }
 
   #pause({ partition }: Lease): void {
-    this.#options.consumer.pause([{ topic: this.#options.topic, partitions: [partition] }]);
+    const { topic, consumer } = this.#options;
+    this.#steer(() => {
+      consumer.pause([{ topic, partitions: [partition] }]);
+    });
+  }
+
+  #resume({ partition }: Lease): void {
+    const { topic, consumer } = this.#options;
+    this.#steer(() => {
+      consumer.resume([{ topic, partitions: [partition] }]);
+    });
+  }
+
+  /** kafkajs throws where it has just lost its group, a moment before it says so. */
+  #steer(act: () => void): void {
+    try {
+      act();
+    } catch {
+      this.leave();
+    }
   }
 
   #isCurrent(lease: Lease): boolean {
@@ -149,7 +193,7 @@ export class Assignment {
    * the committed offset is asked for, which for kafkajs may be one that an open transaction is about to change.
    */
   async #claimAndLocate(lease: Lease, claims: PartitionClaims): Promise<void> {
-    const { topic, happenings, consumer } = this.#options;
+    const { topic, happenings } = this.#options;
     const { partition } = lease;
     const since = performance.now();
     while (this.#isCurrent(lease)) {
@@ -165,7 +209,7 @@ export class Assignment {
           return;
         }
         this.#seek(lease);
-        consumer.resume([{ topic, partitions: [partition] }]);
+        this.#resume(lease);
         return;
       } catch (error) {
         await lease.claim?.end('no offset to begin at');
@@ -192,6 +236,7 @@ export class Assignment {
     const fresh = new Lease(lease.partition);
     this.#leases.set(lease.partition, fresh);
     this.#pause(fresh);
+    if (!this.#isCurrent(fresh)) return;
     this.#onHeartbeat.push(() => {
       if (this.#isCurrent(fresh)) this.#claim(fresh);
     });

@@ -109,7 +109,7 @@ export class KafkaSource implements Source {
       const outcome = await this.#outcome;
       this.#idle();
       // Stay a member until close, so that what is in flight can still be committed, but fetch no more.
-      if (this.#consuming && !this.#crashed) this.#consumer?.pause([{ topic: this.#topic }]);
+      if (this.#consuming && !this.#crashed) this.#assignment?.rest();
       if (outcome !== 'ended') throw outcome;
     } finally {
       stop.removeEventListener('abort', onStop);
@@ -329,8 +329,8 @@ export class KafkaSource implements Source {
   }
 
   #checkEnd(): void {
-    if (this.#options.stopAtEnd !== true) return;
-    const { leases } = this.#assignment!;
+    if (this.#options.stopAtEnd !== true || this.#assignment?.isMember !== true) return;
+    const { leases } = this.#assignment;
     if (!leases.every(({ partition, next }) => next !== undefined && next >= (this.#ends.get(partition) ?? 0n))) return;
     // With claims also committed: what a failed transaction gives back is to be read again before the end.
     if (leases.every(({ claim, inFlight }) => claim === undefined || inFlight === 0)) this.#settle('ended');
@@ -346,6 +346,7 @@ export class KafkaSource implements Source {
 
   #crash({ payload }: ConsumerCrashEvent): void {
     this.#commits.leave();
+    this.#assignment?.leave();
     if (payload.restart) return;
     this.#crashed = true;
     const { connection } = this.#options;

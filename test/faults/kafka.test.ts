@@ -196,6 +196,22 @@ describe('a broker', () => {
     await emulator.conclude({ fault, repetitions: kills, recoverySeconds: longest });
   });
 
+  it.runIf(LONG)('that does not come back ends the process with the reason', async () => {
+    const emulator = stand.emulator('broker-gone');
+    stand.proxy.bytesPerSecond = UNHURRIED;
+    const running = emulator.start();
+    await emulator.progress();
+    process.kill(stand.broker.pid, 'SIGKILL');
+    const { code, stderr } = await ended(running);
+    expect(code, stderr).toBe(1);
+    expect(stderr.trimEnd().split('\n').at(-1)).toMatch(
+      /reading topic frames .* failed|transactions .* fail|cannot claim/,
+    );
+    await stand.restartBroker();
+    stand.proxy.reset();
+    await emulator.conclude({ fault: 'broker gone until the process gave up', repetitions: 1 });
+  });
+
   it('that is slow', async () => {
     const emulator = stand.emulator('slow');
     stand.proxy.latencyMs = 50;
