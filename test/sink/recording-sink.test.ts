@@ -6,6 +6,8 @@ import type { AcceptedEvent, DeadLetter, SourcePosition } from '#nae/event/accep
 import { bunchCrossingOf, labelOf, objectsOf, orbitOf } from '#nae/event/frame.js';
 import { bytesPerEvent, Encoding } from '#nae/event/layout.js';
 import { openRecording } from '#nae/recording/open.js';
+import type { LedgerSection } from '#nae/ledger/entry.js';
+import { entryOfLine } from '#nae/ledger/ledger-file.js';
 import { readCheckpoint } from '#nae/sink/checkpoint.js';
 import { RecordingSink } from '#nae/sink/recording-sink.js';
 
@@ -183,6 +185,63 @@ describe('the recording sink', () => {
       expect(await readCheckpoint(path)).toBeUndefined();
     },
   );
+
+  it('goes on with the chains of the ledger from the checkpoint, and with a ledger only where there was one', async () => {
+    const path = folder.file('out.l1f');
+    const ledger = { environment: 'here', atLeastOnce: false };
+    const section = (partition: number, offset: number): LedgerSection => ({
+      source: 'in.l1f',
+      partition,
+      frames: [
+        {
+          offset: BigInt(offset),
+          menu: 1,
+          accepted: 0,
+          faults: 0,
+          digest: new Uint8Array(32).fill(offset),
+          input: new Uint8Array(16),
+        },
+      ],
+      paths: [{ menu: 1, path: 'nae', modelSha256: 'ab'.repeat(32), threshold: 1.25 }],
+    });
+    const write = async (sink: RecordingSink, ...sections: LedgerSection[]): Promise<void> => {
+      await sink.write({ accepted: [], deadLetters: [], ledger: sections });
+      for (const { source, partition, frames } of sections) {
+        sink.finished({ source, partition, offset: frames[0]!.offset }, Uint8Array.of(1));
+      }
+    };
+    const first = await RecordingSink.create(path, { header: HEADER, ledger });
+    await write(first, section(0, 1), section(1, 1));
+    await write(first, section(0, 2));
+    await first.close();
+    // Of a process that died after its last checkpoint.
+    appendFileSync(`${path}.ledger.jsonl.partial`, '{"source": "in.l1f", "half a li');
+    const resume = await readCheckpoint(path);
+    await expect(RecordingSink.create(path, { header: HEADER, resume })).rejects.toThrow(
+      /begun with a ledger: expected the same --ledger/,
+    );
+    const second = await RecordingSink.create(path, { header: HEADER, ledger, resume });
+    await write(second, section(0, 3), section(0, 4), section(1, 2));
+    await second.complete();
+    await second.close();
+    const entries = readFileSync(`${path}.ledger.jsonl`, 'utf8').trimEnd().split('\n').map(entryOfLine);
+    expect(entries.map(({ partition, frames }) => `${partition}/${frames[0]!.offset}`)).toEqual([
+      '0/1',
+      '1/1',
+      '0/2',
+      '0/3',
+      '0/4',
+      '1/2',
+    ]);
+    for (const partition of [0, 1]) {
+      let chain: Uint8Array = new Uint8Array(0);
+      for (const entry of entries.filter((one) => one.partition === partition)) {
+        expect(entry).toMatchObject({ sink: 'out.l1f', environment: 'here' });
+        expect(Buffer.from(entry.previous)).toEqual(Buffer.from(chain));
+        chain = entry.chain;
+      }
+    }
+  });
 
   it('refuses to go on with other models, or with files that lost what the checkpoint counts', async () => {
     const path = folder.file('out.l1f');
