@@ -193,13 +193,26 @@ export class RecordingSink implements Sink {
       );
     }
     const { file_bytes: fileBytes, frames, bytes, crc32: sum } = checkpoint.recording;
-    const recording = await L1fWriter.resume(path, format, header, { fileBytes, frames, bytes, crc32: sum });
-    const accepted = await AppendedFile.resume(acceptedPath(path), checkpoint.accepted_bytes);
-    const letters = checkpoint.dead_letter_bytes;
-    const deadLetters = letters > 0 ? await AppendedFile.resume(deadLetterPath(path), letters) : undefined;
-    if (letters === 0) await rm(partialPath(deadLetterPath(path)), { force: true });
-    const ledger = ledgerBytes === undefined ? undefined : await AppendedFile.resume(ledgerPath(path), ledgerBytes);
-    return new RecordingSink(options, recording, accepted, deadLetters, ledger);
+    const extent = { fileBytes, frames, bytes, crc32: sum };
+    const recording = await L1fWriter.resume(path, format, header, extent);
+    const opened: AppendedFile[] = [];
+    const lines = async (name: string, length: number): Promise<AppendedFile> => {
+      const file = await AppendedFile.resume(name, length);
+      opened.push(file);
+      return file;
+    };
+    try {
+      const accepted = await lines(acceptedPath(path), checkpoint.accepted_bytes);
+      const letters = checkpoint.dead_letter_bytes;
+      const deadLetters = letters > 0 ? await lines(deadLetterPath(path), letters) : undefined;
+      if (letters === 0) await rm(partialPath(deadLetterPath(path)), { force: true });
+      const ledger = ledgerBytes === undefined ? undefined : await lines(ledgerPath(path), ledgerBytes);
+      return new RecordingSink(options, recording, accepted, deadLetters, ledger);
+    } catch (error) {
+      await recording.abandon(extent);
+      for (const file of opened) await file.close();
+      throw error;
+    }
   }
 
   async write({ accepted, deadLetters, ledger = [] }: Delivery): Promise<void> {
