@@ -90,10 +90,6 @@ export class LedgerLines {
     }
   }
 
-  get size(): number {
-    return this.#lines.size;
-  }
-
   lineOf({ partition, offset }: SourcePosition): LedgerLine | undefined {
     return this.#lines.get(`${partition}/${offset}`);
   }

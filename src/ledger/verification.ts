@@ -90,23 +90,20 @@ export class Verification {
 
   /** The input is read to its end: what is left was not there. */
   end(): void {
+    const { differences, mayRepeat } = this.ledger;
     for (const key of this.ledger.keys()) {
-      if (!this.#decided.has(key))
-        this.ledger.differences.differ(placeOf(key), 'input', 'the frame of the line', 'no such frame');
+      if (!this.#decided.has(key)) differences.differ(placeOf(key), 'input', 'the frame of the line', 'no such frame');
     }
     for (const [key, events] of this.#published) {
       const place = placeOf(key);
-      // Its process may have been killed before the ledger had it; whoever goes on repeats it.
-      if (this.ledger.mayRepeat && this.ledger.isOutside(place.partition, place.offset))
+      if (mayRepeat && this.ledger.isOutside(place.partition, place.offset)) {
+        // Its process may have been killed before the ledger had it; whoever goes on repeats it.
         this.#repeatedEvents += events.length;
-      else
-        for (const event of events)
-          this.ledger.differences.differ(
-            { ...place, index: event.index },
-            'ledger',
-            'a line in the ledger',
-            described(event),
-          );
+        continue;
+      }
+      for (const event of events) {
+        differences.differ({ ...place, index: event.index }, 'ledger', 'a line in the ledger', described(event));
+      }
     }
   }
 
