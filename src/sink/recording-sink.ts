@@ -1,10 +1,9 @@
 import { rename, rm } from 'node:fs/promises';
-import { basename } from 'node:path';
 
 import { messageOf, TriggerError } from '../errors.js';
 import type { AcceptedEvent, SourcePosition } from '../event/accepted-event.js';
-import { nextEntry, type LedgerOrigin, type LedgerSection } from '../ledger/entry.js';
-import { ledgerLine, ledgerPath } from '../ledger/ledger-file.js';
+import type { LedgerOrigin } from '../ledger/entry.js';
+import { ledgerPath } from '../ledger/ledger-file.js';
 import { frameFingerprint } from '../recording/frame-fingerprint.js';
 import { FramePacker } from '../recording/frame-packer.js';
 import { L1fWriter, type WrittenExtent } from '../recording/l1f-writer.js';
@@ -19,6 +18,7 @@ import {
   writeCheckpoint,
   type Checkpoint,
 } from './checkpoint.js';
+import { RecordedLedger } from './recorded-ledger.js';
 import { acceptedLine, deadLetterLine } from './result-lines.js';
 import type { Delivery, Sink } from './sink.js';
 
@@ -42,13 +42,6 @@ interface Extents {
   readonly recording: WrittenExtent;
   readonly acceptedBytes: number;
   readonly deadLetterBytes: number;
-  /** Undefined where there is no ledger. */
-  readonly ledgerBytes: number | undefined;
-}
-
-interface LedgerFile {
-  readonly file: AppendedFile;
-  readonly origin: LedgerOrigin;
 }
 
 interface FinishedPosition {
@@ -78,11 +71,9 @@ export class RecordingSink implements Sink {
   readonly #header: RecordingHeader;
   readonly #recording: L1fWriter;
   readonly #accepted: AppendedFile;
-  readonly #ledger: LedgerFile | undefined;
+  readonly #ledger: RecordedLedger | undefined;
   #deadLetters: AppendedFile | undefined;
   #extents: Extents;
-  /** The ends of the ledger's chains after the same delivery, by `source/partition`. */
-  readonly #chains: Map<string, Uint8Array>;
   readonly #positions = new Map<string, FinishedPosition>();
   /** Positions of the checkpoint gone on with, until their partition gets further. */
   readonly #resumed: Map<string, Checkpoint['positions'][number]>;
@@ -97,20 +88,16 @@ export class RecordingSink implements Sink {
     recording: L1fWriter,
     accepted: AppendedFile,
     deadLetters: AppendedFile | undefined,
-    ledger: AppendedFile | undefined,
+    ledger: RecordedLedger | undefined,
   ) {
     this.name = recording.path;
     this.#header = options.header;
     this.#recording = recording;
     this.#accepted = accepted;
     this.#deadLetters = deadLetters;
-    if (ledger !== undefined && options.ledger !== undefined) {
-      this.#ledger = { file: ledger, origin: { sink: basename(recording.path), ...options.ledger } };
-    }
+    this.#ledger = ledger;
     this.#extents = this.#measure();
-    const resumed = (options.resume?.positions ?? []).map((one) => [`${one.source}/${one.partition}`, one] as const);
-    this.#resumed = new Map(resumed);
-    this.#chains = new Map(resumed.map(([key, { chain }]) => [key, Buffer.from(chain, 'hex')]));
+    this.#resumed = new Map(options.resume?.positions.map((one) => [`${one.source}/${one.partition}`, one]));
     // In a turn of its own: between a write and the `finished` of its frames there is none, so that positions and
     // extents belong together whenever the timer fires.
     this.#timer = setInterval(() => {
@@ -160,7 +147,7 @@ export class RecordingSink implements Sink {
     try {
       recording = await L1fWriter.create(path, format, options.header);
       const accepted = await AppendedFile.create(acceptedPath(path));
-      const ledger = options.ledger === undefined ? undefined : await AppendedFile.create(ledgerPath(path));
+      const ledger = options.ledger === undefined ? undefined : await RecordedLedger.create(path, options.ledger);
       return new RecordingSink(options, recording, accepted, undefined, ledger);
     } catch (error) {
       await recording?.discard();
@@ -195,18 +182,21 @@ export class RecordingSink implements Sink {
     const { file_bytes: fileBytes, frames, bytes, crc32: sum } = checkpoint.recording;
     const extent = { fileBytes, frames, bytes, crc32: sum };
     const recording = await L1fWriter.resume(path, format, header, extent);
-    const opened: AppendedFile[] = [];
-    const lines = async (name: string, length: number): Promise<AppendedFile> => {
-      const file = await AppendedFile.resume(name, length);
+    const opened: { close(): Promise<void> }[] = [];
+    const open = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
+      const file = await opening;
       opened.push(file);
       return file;
     };
     try {
-      const accepted = await lines(acceptedPath(path), checkpoint.accepted_bytes);
+      const accepted = await open(AppendedFile.resume(acceptedPath(path), checkpoint.accepted_bytes));
       const letters = checkpoint.dead_letter_bytes;
-      const deadLetters = letters > 0 ? await lines(deadLetterPath(path), letters) : undefined;
+      const deadLetters = letters > 0 ? await open(AppendedFile.resume(deadLetterPath(path), letters)) : undefined;
       if (letters === 0) await rm(partialPath(deadLetterPath(path)), { force: true });
-      const ledger = ledgerBytes === undefined ? undefined : await lines(ledgerPath(path), ledgerBytes);
+      const ledger =
+        ledgerBytes === undefined || options.ledger === undefined
+          ? undefined
+          : await RecordedLedger.resume(path, options.ledger, ledgerBytes, chainsOf(checkpoint));
       return new RecordingSink(options, recording, accepted, deadLetters, ledger);
     } catch (error) {
       await recording.abandon(extent);
@@ -217,35 +207,18 @@ export class RecordingSink implements Sink {
 
   async write({ accepted, deadLetters, ledger = [] }: Delivery): Promise<void> {
     if (this.#checkpointFailure !== undefined) throw this.#checkpointFailure.error;
-    let chains = new Map<string, Uint8Array>();
     try {
       if (accepted.length > 0) await this.#writeAccepted(accepted);
       if (deadLetters.length > 0) {
         this.#deadLetters ??= await AppendedFile.create(deadLetterPath(this.name));
         await this.#deadLetters.append(deadLetters.map(deadLetterLine).join(''));
       }
-      if (this.#ledger !== undefined) chains = await this.#writeLedger(this.#ledger, ledger);
     } catch (error) {
       throw failure(this.name, error);
     }
-    for (const [key, chain] of chains) this.#chains.set(key, chain);
+    // Together with the lengths: both are of whole deliveries.
+    this.#ledger?.add(ledger);
     this.#extents = this.#measure();
-  }
-
-  /** Returns where the chains end then. */
-  async #writeLedger(
-    { file, origin }: LedgerFile,
-    sections: readonly LedgerSection[],
-  ): Promise<Map<string, Uint8Array>> {
-    const ends = new Map<string, Uint8Array>();
-    const lines = sections.map((section) => {
-      const key = `${section.source}/${section.partition}`;
-      const entry = nextEntry(section, ends.get(key) ?? this.#chains.get(key) ?? new Uint8Array(0), origin);
-      ends.set(key, entry.chain);
-      return ledgerLine(entry);
-    });
-    if (lines.length > 0) await file.append(lines.join(''));
-    return ends;
   }
 
   async #writeAccepted(events: readonly AcceptedEvent[]): Promise<void> {
@@ -274,8 +247,9 @@ export class RecordingSink implements Sink {
     if (this.#checkpointFailure !== undefined) throw this.#checkpointFailure.error;
     try {
       await this.#recording.seal();
+      const snapshot = this.#snapshot(true);
       await this.#syncLines();
-      await writeCheckpoint(this.name, this.#snapshot(true));
+      await writeCheckpoint(this.name, snapshot);
       await this.#closeLines();
       this.#completed = true;
       await finishOutput(this.name);
@@ -292,9 +266,9 @@ export class RecordingSink implements Sink {
       await this.#recording.abandon(this.#extents.recording);
       await this.#accepted.truncate(this.#extents.acceptedBytes);
       await this.#deadLetters?.truncate(this.#extents.deadLetterBytes);
-      await this.#ledger?.file.truncate(this.#extents.ledgerBytes!);
+      const snapshot = this.#snapshot(false);
       await this.#syncLines();
-      await writeCheckpoint(this.name, this.#snapshot(false));
+      await writeCheckpoint(this.name, snapshot);
     } catch (error) {
       throw failure(this.name, error);
     } finally {
@@ -321,13 +295,13 @@ export class RecordingSink implements Sink {
   async #syncLines(): Promise<void> {
     await this.#accepted.sync();
     await this.#deadLetters?.sync();
-    await this.#ledger?.file.sync();
+    await this.#ledger?.sync();
   }
 
   async #closeLines(): Promise<void> {
     await this.#accepted.close();
     await this.#deadLetters?.close();
-    await this.#ledger?.file.close();
+    await this.#ledger?.close();
   }
 
   #measure(): Extents {
@@ -335,12 +309,12 @@ export class RecordingSink implements Sink {
       recording: this.#recording.extent,
       acceptedBytes: this.#accepted.bytes,
       deadLetterBytes: this.#deadLetters?.bytes ?? 0,
-      ledgerBytes: this.#ledger?.file.bytes,
     };
   }
 
   #snapshot(complete: boolean): Checkpoint {
-    const { recording, acceptedBytes, deadLetterBytes, ledgerBytes } = this.#extents;
+    const { recording, acceptedBytes, deadLetterBytes } = this.#extents;
+    const ledgerBytes = this.#ledger?.seal();
     const positions = new Map(this.#resumed);
     for (const [key, { position, fingerprint }] of this.#positions) {
       positions.set(key, {
@@ -348,7 +322,7 @@ export class RecordingSink implements Sink {
         partition: position.partition,
         next: String(position.offset + 1n),
         last_frame_fingerprint: fingerprint,
-        chain: Buffer.from(this.#chains.get(key) ?? []).toString('hex'),
+        chain: Buffer.from(this.#ledger?.chainOf(position.source, position.partition) ?? []).toString('hex'),
       });
     }
     return {
@@ -381,6 +355,12 @@ export async function finishOutput(path: string): Promise<void> {
   }
   await syncFolder(path);
   await removeCheckpoint(path);
+}
+
+function chainsOf({ positions }: Checkpoint): Map<string, Uint8Array> {
+  return new Map(
+    positions.map(({ source, partition, chain }) => [`${source}/${partition}`, Buffer.from(chain, 'hex')]),
+  );
 }
 
 export function acceptedPath(path: string): string {

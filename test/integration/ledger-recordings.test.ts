@@ -76,7 +76,9 @@ const placeOf = ({ source }: AcceptedLine): string => `0/${source.offset}/${sour
 
 beforeAll(async () => {
   await cli('convert', SAMPLE, input, '--frame-events', '1024');
-  await cli(...run(output));
+  // An entry for each checkpoint.
+  await cli(...run(output, '--checkpoint-interval-ms', '20'));
+  expect(entriesOf(output).length).toBeGreaterThan(2);
   events = linesOf(`${output}.accepted.jsonl`).map((line) => JSON.parse(line) as AcceptedLine);
   expect(events.length).toBeGreaterThan(1000);
 });
