@@ -59,7 +59,7 @@ SCALES = {
         tuple(VARIATIONS),
     ),
     # What a test runs: every kind of step, and no figure of it means anything.
-    "small": Scale(4_000, 200, 2_000, 3_000, 0, ("small.yaml",), 20, 50, ("A4l",), ("jets-up",), ("menu", "pca"), 200),
+    "small": Scale(4_000, 200, 2_000, 3_000, 0, ("small.yaml",), 40, 50, ("A4l",), ("jets-up",), ("menu", "pca"), 200),
 }
 
 
