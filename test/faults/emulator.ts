@@ -22,7 +22,7 @@ export const MODEL = ['--model', 'nae-events-s', '--target-rate', '1e-2', '--dev
 /** Of every process here: a member that died is missed soon. */
 export const SESSION_MS = 3_000;
 /** Longer than anything here should take, also on a busy machine [ms]. */
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 600_000;
 /** Most that a process may take [MiB]; one that runs undisturbed takes about 200. */
 const MAX_RSS_MIB = 700;
 

@@ -117,9 +117,20 @@ export class KafkaProxy {
       const delayMs = this.latencyMs + (1000 * message.length) / this.bytesPerSecond;
       if (delayMs > 0) await sleep(delayMs);
       if (to.destroyed) return;
-      if (!to.write(message)) await new Promise((resolve) => to.once('drain', resolve).once('close', resolve));
+      if (!to.write(message)) await drained(to);
     }
   }
+}
+
+/** Resolves when a socket takes more, or will never again. */
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      socket.off('drain', settle).off('close', settle);
+      resolve();
+    };
+    socket.on('drain', settle).on('close', settle);
+  });
 }
 
 /** Messages with their length before them (Kafka protocol). */
