@@ -34,6 +34,8 @@ export class Emulator {
   readonly #brokers: readonly string[];
   readonly #kafka: Kafka;
   #peakMib = 0;
+  readonly #alive = new Set<Running>();
+  #lastWords = '';
 
   constructor(name: string, input: Input, brokers: readonly string[]) {
     this.topic = `${name}-accepted`;
@@ -63,8 +65,11 @@ export class Emulator {
     const running = startCli(['run', ...MODEL, ...[...chosen].flat(), ...more], environment);
     const pid = running.process.pid!;
     const sampling = setInterval(() => (this.#peakMib = Math.max(this.#peakMib, residentMib(pid))), 100);
-    void running.finished.then(() => {
+    this.#alive.add(running);
+    void running.finished.then(({ stderr }) => {
       clearInterval(sampling);
+      this.#alive.delete(running);
+      this.#lastWords = stderr;
     });
     return running;
   }
@@ -86,8 +91,10 @@ export class Emulator {
   /** Wait until the group has committed more frames than before; returns since when that took [s]. */
   async progress(before = 0, since = performance.now()): Promise<number> {
     const deadline = performance.now() + PATIENCE_MS;
-    while ((await this.committed()) <= before) {
-      if (performance.now() > deadline) throw new Error(`${this.group} committed nothing in ${PATIENCE_MS / 1000} s`);
+    for (;;) {
+      const isOver = this.#alive.size === 0 || performance.now() > deadline;
+      if ((await this.committed()) > before) break;
+      if (isOver) throw new Error(`${this.group} has committed nothing; last words:\n${this.#lastWords}`);
       await sleep(50);
     }
     return (performance.now() - since) / 1000;

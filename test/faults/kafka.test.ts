@@ -178,7 +178,7 @@ describe('a broker', () => {
   it('that is killed and comes back', async () => {
     const emulator = stand.emulator('broker-killed');
     const kills = LONG ? 3 : 1;
-    stand.proxy.bytesPerSecond = UNHURRIED;
+    stand.proxy.bytesPerSecond = UNHURRIED / kills;
     const running = emulator.start();
     let longest = 0;
     for (let kill = 0, seen = 0; kill < kills; kill++) {
