@@ -2,8 +2,11 @@
 
 p(event) = P(numbers of electrons, muons, jets) x p(MET, objects | which are there). The first factor is a table. The
 second is a flow of affine couplings (Dinh et al., arXiv:1605.08803) from the Gaussian coordinates of `marginals` to
-independent Gaussians, conditional on which objects are there; the coordinates of an absent object are zero, stay zero
-and count for nothing, so events of any number of objects have densities, each in its own dimension.
+independent ones of density exp(-sqrt(1 + z^2)), conditional on which objects are there; the coordinates of an absent
+object are zero, stay zero and count for nothing, so events of any number of objects have densities, each in its own
+dimension. That base (Barndorff-Nielsen's hyperbolic distribution, Proc. R. Soc. A 353 (1977) 401) has exponential
+tails: behind a Gaussian a coupling that stretches a rare event too far costs the square, and such background events,
+not signals, make up the tail of the score.
 
 A density needs a measure, and -log p another score for another one. Here it is that of the normalized autoencoders
 (`train.event_chains`): dh d(eta) d(phi) / volume for each object, with h = log(1 + pT / 10 GeV), and dh for MET; its
@@ -21,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import k1
 
 from l1models import layout
 from l1models.export.graph import Graph
@@ -45,7 +49,8 @@ SHIFT = 100.0
 _SCORE_BATCH = 8192
 _COUNTS = (layout.ELECTRONS, layout.MUONS, layout.JETS)
 _SIZES = tuple(part.stop - part.start + 1 for part in _COUNTS)
-_LOG_2PI = float(np.log(2 * np.pi))
+# Of the integral of exp(1 - sqrt(1 + z^2)): 2 e K_1(1).
+_LOG_NORM = float(np.log(2 * np.e * k1(1.0)))
 # pT codes, eta codes, and phi codes relative to MET, as exact numbers.
 _RELATIVE = Representation("linear", "met")
 
@@ -142,7 +147,7 @@ class Flow:
         """Additions to the score per slot and pT code, and per slot and eta code of objects that are there."""
         volumes = np.repeat([1.0, _LEPTON_VOLUME, _JET_VOLUME], [1, 8, 10])
         dimensions = np.repeat([1.0, 3.0], [1, 18])
-        pt = -self.marginals.pt_gain + (dimensions * _LOG_2PI / 2 - np.log(volumes))[:, None]
+        pt = -self.marginals.pt_gain + (dimensions * _LOG_NORM - np.log(volumes))[:, None]
         # The Jacobian of the plane: du dv = dE d(phi).
         pt[1:, 0] = 0
         return pt, -self.marginals.eta_gain
@@ -192,7 +197,8 @@ class Flow:
             moved = graph.add("Mul", points, graph.add("Exp", stretch))
             points = graph.add("Add", moved, graph.add("Mul", shift, mask))
             total = graph.add("Sub", total, graph.weighted_sum(stretch, np.ones(FEATURES)))
-        energy = graph.weighted_sum(graph.add("Mul", points, points), np.full(FEATURES, 0.5))
+        length = graph.add("Sqrt", graph.add("Add", graph.add("Mul", points, points), graph.constant(1.0)))
+        energy = graph.weighted_sum(graph.add("Sub", length, graph.constant(1.0)), np.ones(FEATURES))
         return graph.add("Relu", graph.add("Add", total, energy))
 
     def describe(self) -> dict[str, Any]:
@@ -296,9 +302,9 @@ def transform(params: Params, masks: Masks, points: jax.Array, present: jax.Arra
 
 
 def _energy(params: Params, masks: Masks, points: jax.Array, present: jax.Array) -> jax.Array:
-    """-log of the density in the Gaussian coordinates, up to constants, (N,)."""
+    """-log of the density in the coordinates of `marginals`, up to constants, (N,)."""
     points, stretched = transform(params, masks, points, present)
-    return 0.5 * jnp.sum(points**2, axis=1) - stretched
+    return jnp.sum(jnp.sqrt(1 + points**2) - 1, axis=1) - stretched
 
 
 def _counts(background: Codes) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ _VALIDATION_EVENTS = 20_000
 # Of a short recording at most this part is kept for validation.
 _VALIDATION_PART = 5
 _PARITY_EVENTS = 160
-_STEPS = {"classifier": 6000, "flow": 10_000}
+_STEPS = {"classifier": 6000, "flow": 6000}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signal", type=Path, metavar="FILE.h5", help="classifier: recording with the signal")
     parser.add_argument("--process", metavar="NAME", help="classifier: the signal's name in that recording")
     parser.add_argument("--components", type=int, default=16, metavar="N", help="pca: components (default 16)")
-    parser.add_argument(
-        "--steps", type=int, metavar="N", help="training steps (default: 6000 of a classifier, 10000 of the flow)"
-    )
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps of a classifier or flow (default 6000)")
     parser.add_argument("--events", type=int, metavar="N", help="use the first N background events (default: all)")
     parser.add_argument("--seed", type=int, default=1, help="of the training (default 1)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
