@@ -17,7 +17,11 @@ export default defineConfig({
         test: {
           name: 'fuzz',
           include: ['test/fuzz/**/*.test.ts'],
-          env: { FUZZ_FRAMES: process.env.FUZZ_FRAMES ?? '1000000' },
+          env: {
+            FUZZ_FRAMES: process.env.FUZZ_FRAMES ?? '1000000',
+            FUZZ_FILES: process.env.FUZZ_FILES ?? '20000',
+            FUZZ_DOCUMENTS: process.env.FUZZ_DOCUMENTS ?? '10000',
+          },
           testTimeout: 1_800_000,
         },
       },

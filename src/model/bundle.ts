@@ -31,7 +31,10 @@ const MAX_BYTES = {
   'calibration.json': 4 * 1024 * 1024,
 } as const;
 /** A name goes into every accepted event, log lines and metrics. */
-const name = z.string().min(1).max(200);
+const name = z
+  .string()
+  .max(200)
+  .regex(/^\P{Cc}+$/u, 'expected a text of one line');
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
 
@@ -52,7 +55,7 @@ type Manifest = z.infer<typeof manifestSchema>;
 const calibrationSchema = z.object({
   target_rate: z.number().positive().max(1),
   /** float32; an event is accepted if its score is at or above it. */
-  threshold: z.number(),
+  threshold: z.number().refine((value) => Number.isFinite(Math.fround(value)), 'expected a float32'),
   background_events: z.int().positive(),
   /** Independent events: fewer than background_events where events share a generated parton event. */
   effective_events: z.number().positive(),

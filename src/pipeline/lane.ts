@@ -7,7 +7,7 @@ import type { ScorePool } from '../score/score-pool.js';
 import type { SourcePosition } from '../event/accepted-event.js';
 import type { Encoding } from '../event/layout.js';
 import { Batch } from './batch.js';
-import type { PathTotals } from './stream-totals.js';
+import type { PathTotals, StreamTotals } from './stream-totals.js';
 
 export class Lane {
   readonly pool: ScorePool;
@@ -26,19 +26,25 @@ export class Lane {
   /** By partition: the last frame that was given up, which may come again, and when that was [ms]. */
   readonly #givenUp = new Map<number, { readonly offset: bigint; readonly sinceMs: number }>();
   readonly #freeSlots: number[];
-  readonly #openTotals: () => readonly PathTotals[];
+  // A closure here would hold whatever its place has in scope, and so one former menu after the other.
+  readonly #stream: StreamTotals;
   #totals: readonly PathTotals[] | undefined;
 
-  /** @param openTotals - called when the menu decides its first events: one that is refused adds to nothing */
-  constructor(pool: ScorePool, openTotals: () => readonly PathTotals[]) {
+  /** @param stream - what the menu's paths add to, once it decides: one that is refused adds to nothing */
+  constructor(pool: ScorePool, stream: StreamTotals) {
     this.pool = pool;
-    this.#openTotals = openTotals;
+    this.#stream = stream;
     this.#freeSlots = pool.slots.map((_, slot) => slot);
   }
 
   /** What every path of the menu adds to the totals of the stream. */
   get totals(): readonly PathTotals[] {
-    return (this.#totals ??= this.#openTotals());
+    return this.#totals ?? this.open();
+  }
+
+  /** Take the menu's paths into the totals. */
+  open(): readonly PathTotals[] {
+    return (this.#totals ??= this.#stream.open(this.menu));
   }
 
   get menu(): Menu {

@@ -73,8 +73,8 @@ export class Pipeline implements Intake {
     this.#happenings = happenings;
     this.#options = options;
     this.totals = new StreamTotals();
-    const totals = this.totals.open(pool.menu);
-    this.#lane = new Lane(pool, () => totals);
+    this.#lane = new Lane(pool, this.totals);
+    this.#lane.open();
     happenings.menuStarted(pool.menu);
     this.#deliveries = new Deliveries(
       sink,
@@ -130,11 +130,13 @@ export class Pipeline implements Intake {
    */
   changeMenu(pool: ScorePool, options: MenuChangeOptions): MenuChange {
     if (this.#change !== undefined) throw new Error('expected no other change of the menu to be on its way');
-    const lane = new Lane(pool, () => this.totals.open(pool.menu));
+    const lane = new Lane(pool, this.totals);
     const change = new MenuChange(lane, this.#lane, options, this.#places, this.#happenings);
     this.#change = change;
     void change.settled.then(({ outcome }) => {
-      if (outcome === 'taken') this.#flush(change.former, 'menu');
+      if (outcome !== 'taken') return;
+      lane.open();
+      this.#flush(change.former, 'menu');
     });
     void change.retired.then((retired) => {
       if (retired !== lane) this.#lane = lane;

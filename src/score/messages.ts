@@ -73,8 +73,9 @@ function layoutOf({ capacity, paths }: SlotGeometry): SlotLayout {
   };
 }
 
-export function allocateSlot(geometry: SlotGeometry): SharedArrayBuffer {
-  return new SharedArrayBuffer(layoutOf(geometry).bytes);
+/** Bytes of a slot. */
+export function slotBytes(geometry: SlotGeometry): number {
+  return layoutOf(geometry).bytes;
 }
 
 export function slotViews(buffer: SharedArrayBuffer, geometry: SlotGeometry): SlotViews {

@@ -12,7 +12,6 @@ import type { Device } from '../model/session.js';
 import type { Happenings } from '../telemetry/happenings.js';
 import type { Menu, Path } from './menu.js';
 import {
-  allocateSlot,
   slotViews,
   type ScoreResult,
   type ScoreTask,
@@ -21,6 +20,7 @@ import {
   type WorkerSetup,
 } from './messages.js';
 import { ScoringThread } from './scoring-thread.js';
+import { giveBackSlots, takeSlots } from './slot-memory.js';
 
 export interface ScorePoolOptions {
   readonly paths: readonly Path[];
@@ -77,6 +77,7 @@ export class ScorePool {
   readonly #failuresMs: number[] = [];
   #failure: TriggerError | undefined;
   #closing = false;
+  #slotsGivenBack = false;
   #wakePauses = (): void => undefined;
   readonly #closed = new Promise<void>((resolve) => (this.#wakePauses = resolve));
 
@@ -117,7 +118,7 @@ export class ScorePool {
     const geometry = { capacity: Math.ceil(options.batchEvents / rows) * rows, paths: options.paths.length };
     // and one batch that is being filled
     const count = options.workers * TASKS_PER_WORKER + 1;
-    const buffers = Array.from({ length: count }, () => allocateSlot(geometry));
+    const buffers = takeSlots(count, geometry);
     const pool = new ScorePool(options, geometry, buffers);
     const threads = Array.from({ length: options.workers }, () => pool.#newThread());
     const loaded = await Promise.allSettled(threads.map((thread) => thread.loaded));
@@ -161,6 +162,8 @@ export class ScorePool {
     await Promise.all(this.#changing);
     await Promise.all(Array.from(this.#threads, (thread) => thread.end()));
     this.#threads.clear();
+    if (!this.#slotsGivenBack) giveBackSlots(this.#setup.slots);
+    this.#slotsGivenBack = true;
   }
 
   #newThread(): ScoringThread {
