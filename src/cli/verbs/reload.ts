@@ -127,7 +127,7 @@ function changeText(change: Change): string {
   return lines.join('\n');
 }
 
-function shadowLines({ shadow }: MenuChangeReport): string[] {
+function shadowLines({ shadow, outcome }: MenuChangeReport): string[] {
   if (shadow === null) return ['not scored beside the running menu'];
   const rows = [
     ['shadow', 'accepted', 'rate', '95 % low', 'high'],
@@ -149,7 +149,7 @@ function shadowLines({ shadow }: MenuChangeReport): string[] {
               (difference === null ? '' : `, largest difference ${difference.toPrecision(3)}`),
           ],
     ),
-    ...(band.of !== 'none' && !band.demonstrated
+    ...(outcome === 'taken' && band.of !== 'none' && !band.demonstrated
       ? ['too few accepted events to show that the rate lies in the band']
       : []),
   ];
