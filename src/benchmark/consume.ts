@@ -28,6 +28,8 @@ export interface ConsumeJob {
   readonly workers?: number;
   /** What the stream scores with; undefined: bare consumption. */
   readonly model: { readonly directory: string; readonly threshold: number } | undefined;
+  /** Topic of accepted events; that of dead letters has `.dead-letter` behind the name. Default: l1.accepted. */
+  readonly sink?: string;
   /** Exactly once, in the transactions of the defaults, without or with a ledger. Default: at least once. */
   readonly exactlyOnce?: { readonly ledger: boolean };
 }
@@ -47,7 +49,7 @@ const FETCH_BYTES = 8 * 1024 * 1024;
 const log = silentLogger();
 
 async function throughStream(job: ConsumeJob, directory: string, threshold: number) {
-  const { brokers, topic, group: groupId, workers, exactlyOnce } = job;
+  const { brokers, topic, group: groupId, workers, exactlyOnce, sink: output = 'l1.accepted' } = job;
   const stream = defaultSettings();
   const pool = await ScorePool.start({
     paths: [{ name: 'bench', bundle: await loadBundle(directory), threshold }],
@@ -60,13 +62,14 @@ async function throughStream(job: ConsumeJob, directory: string, threshold: numb
   const connection = { brokers };
   const happenings = new Happenings(log, new Metrics());
   const ledger = exactlyOnce?.ledger === true ? { topic: 'l1.ledger', environment: 'benchmark' } : undefined;
-  const topics = { topic: 'l1.accepted', deadLetterTopic: 'l1.dead-letter', ledger };
+  const topics = { topic: output, deadLetterTopic: `${output}.dead-letter`, ledger };
   const sink = await openKafkaSink({ connection, ...topics, log });
   const claims = exactlyOnce === undefined ? undefined : new PartitionClaims({ connection, groupId, topic, log });
   const source = new KafkaSource({ connection, topic, groupId, happenings, stopAtEnd: true, claims });
   const accepted: string[] = [];
   const listing: Sink = {
     name: sink.name,
+    writeIntervalMs: sink.writeIntervalMs,
     write: (delivery) => {
       for (const { position, index } of delivery.accepted) {
         accepted.push(`${position.partition}/${position.offset}/${index}`);

@@ -230,6 +230,11 @@ export async function fillTopic(
   }
 }
 
+/** What {@link measureKafka} writes to, for a topic that it reads: accepted events and dead letters. */
+export function outputTopics(topic: string): [accepted: string, deadLetters: string] {
+  return [`${topic}.accepted`, `${topic}.accepted.dead-letter`];
+}
+
 /** Kafka to Kafka: every measured process starts and ends for itself; stream and bare consumption in turn. */
 export async function measureKafka(
   bundle: Bundle,
@@ -242,6 +247,7 @@ export async function measureKafka(
   const bare = await bestBareRuntime(bundle, workload.codes);
   const threshold = await bare.threshold();
   const model = { directory: bundle.directory, threshold };
+  const [sink] = outputTopics(topic);
   const rounds: {
     stream: ConsumeOutcome;
     kafka: ConsumeOutcome;
@@ -250,16 +256,19 @@ export async function measureKafka(
     peer: PeerOutcome | undefined;
   }[] = [];
   for (let repetition = 0; repetition < repetitions; repetition++) {
-    const stream = await consume({ brokers, topic, group: randomUUID(), model });
+    const stream = await consume({ brokers, topic, group: randomUUID(), model, sink });
     const kafka = await consume({ brokers, topic, group: randomUUID(), model: undefined });
-    const exactlyOnce = await consume({ brokers, topic, group: randomUUID(), model, exactlyOnce: { ledger: false } });
+    const exactlyOnce = await consume({
+      ...{ brokers, topic, group: randomUUID(), model, sink },
+      exactlyOnce: { ledger: false },
+    });
     const { cpuSeconds } = await timed(() => bare.run(workload.events));
-    const peer = await python?.run({ brokers, topic, sink: 'l1.accepted', partitions: PARTITIONS, bundle, threshold });
+    const peer = await python?.run({ brokers, topic, sink, partitions: PARTITIONS, bundle, threshold });
     rounds.push({ stream, kafka, exactlyOnce, runtimeCpu: cpuSeconds / workload.events, peer });
   }
   const group = randomUUID();
   const workers = Math.max(1, availableParallelism() >> 1);
-  const two = await Promise.all([0, 1].map(() => consume({ brokers, topic, group, workers, model })));
+  const two = await Promise.all([0, 1].map(() => consume({ brokers, topic, group, workers, model, sink })));
   const sum = (value: (one: (typeof two)[number]) => number): number => two.reduce((all, one) => all + value(one), 0);
   const over = (value: (round: (typeof rounds)[number]) => number): number => median(rounds.map(value));
   const eventsPerCpuSecond = over(({ stream }) => stream.events / stream.cpuSeconds);

@@ -1,7 +1,7 @@
 /**
  * The way out: released frames are written in order and acknowledged once durable, one delivery at a time. Frames with
  * a claim go partition by partition, side by side, each delivery a transaction that waits to span many of them; what
- * is released while a write is under way goes into the next one.
+ * is released while a write is under way, or within the sink's interval, goes into the next one.
  */
 import { ClaimEnded } from '../errors.js';
 import type { LedgerSection } from '../ledger/entry.js';
@@ -46,6 +46,8 @@ export class Deliveries {
   readonly #failed: (error: unknown) => void;
   readonly #transactions: TransactionLimits;
   readonly #queues = new Map<Claim | undefined, Queue>();
+  /** When the last write without a claim began [ms]. */
+  #lastWrite = -Infinity;
   #ending = false;
   #broken = false;
 
@@ -87,6 +89,7 @@ export class Deliveries {
   /** Write what is due, or see to it that it will be. */
   #proceed(queue: Queue): void {
     while (queue.frames.length > 0 && !queue.writing && !this.#broken) {
+      if (queue.claim === undefined) this.#passEmpty(queue);
       const waitMs = this.#waitMs(queue);
       if (waitMs > 0) {
         queue.timer ??= setTimeout(() => {
@@ -97,14 +100,28 @@ export class Deliveries {
       }
       clearTimeout(queue.timer);
       queue.timer = undefined;
-      this.#deliver(queue, this.#take(queue));
+      if (queue.frames.length > 0) this.#deliver(queue, this.#take(queue));
     }
     if (queue.frames.length === 0 && !queue.writing) this.#queues.delete(queue.claim);
   }
 
+  /** Frames that nothing came of, and that no others are before, are finished without a write. */
+  #passEmpty(queue: Queue): void {
+    const first = queue.frames.findIndex(
+      ({ accepted, deadLetters, digest }) => accepted.length + deadLetters.length > 0 || digest !== undefined,
+    );
+    const empty = queue.frames.splice(0, first === -1 ? queue.frames.length : first);
+    for (const frame of empty) queue.bytes -= frame.heldBytes;
+    empty.forEach(this.#finished);
+  }
+
   #waitMs({ claim, frames, bytes, since }: Queue): number {
+    if (claim === undefined) {
+      if (frames.length === 0 || this.#ending) return 0;
+      return this.#lastWrite + (this.#sink.writeIntervalMs ?? 0) - performance.now();
+    }
     const { intervalMs, maxFrames, maxBytes } = this.#transactions;
-    if (claim?.held !== true || this.#ending || frames.length >= maxFrames || bytes >= maxBytes) return 0;
+    if (!claim.held || this.#ending || frames.length >= maxFrames || bytes >= maxBytes) return 0;
     return since + intervalMs - performance.now();
   }
 
@@ -117,13 +134,9 @@ export class Deliveries {
     const accepted = frames.flatMap((frame) => frame.accepted);
     const deadLetters = frames.flatMap((frame) => frame.deadLetters);
     const ledger = ledgerOf(frames);
-    // A transaction moves the position on, whatever was accepted, and a ledger says so.
-    if (claim === undefined && accepted.length + deadLetters.length + ledger.length === 0) {
-      frames.forEach(this.#finished);
-      return;
-    }
     queue.writing = true;
     const start = performance.now();
+    if (claim === undefined) this.#lastWrite = start;
     this.#sink.write({ accepted, deadLetters, claim, last: frames.at(-1)!.record.position, ledger }).then(
       () => {
         queue.writing = false;

@@ -21,6 +21,12 @@ export interface Sink {
   readonly name: string;
 
   /**
+   * From the start of one write without a claim to the next [ms]: what is released sooner goes together, for sinks to
+   * which a write costs much. A write after a pause begins at once. Default: 0.
+   */
+  readonly writeIntervalMs?: number | undefined;
+
+  /**
    * Write a delivery; resolves once it is durable, and rejects if it cannot be (retries are the sink's own).
    *
    * Calls come one at a time, for each claim: the next delivery follows when this promise has settled. Rejects with

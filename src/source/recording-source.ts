@@ -39,20 +39,24 @@ export class RecordingSource implements Source {
 
   async run(intake: Intake, stop: AbortSignal): Promise<void> {
     const frames: AsyncIterator<RecordedFrame, undefined> = this.#reader.frames();
+    let onAbort = (): void => undefined;
     const stopped = new Promise<void>((resolve) => {
-      stop.addEventListener('abort', () => {
-        resolve();
-      });
+      onAbort = resolve;
     });
-    await this.#skip(frames, stop);
-    while (!isAborted(stop)) {
-      const next = frames.next();
-      if (!(await settlesThisTurn(next))) intake.idle();
-      const read = await next;
-      if (read.done === true || isAborted(stop)) break;
-      const full = intake.offer(this.#record(read.value));
-      // A full stream may never have room again once it is being stopped.
-      if (full !== undefined && !(await hasRoom(full, stopped))) break;
+    stop.addEventListener('abort', onAbort, { once: true });
+    try {
+      await this.#skip(frames, stop);
+      while (!isAborted(stop)) {
+        const next = frames.next();
+        if (!(await settlesThisTurn(next))) intake.idle();
+        const read = await next;
+        if (read.done === true || isAborted(stop)) break;
+        const full = intake.offer(this.#record(read.value));
+        // A full stream may never have room again once it is being stopped.
+        if (full !== undefined && !(await hasRoom(full, stopped))) break;
+      }
+    } finally {
+      stop.removeEventListener('abort', onAbort);
     }
   }
 

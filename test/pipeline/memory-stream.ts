@@ -80,9 +80,11 @@ export class MemorySink implements Sink {
   readonly deadLetters: DeadLetter[] = [];
   /** Called at each write; may wait or throw. */
   readonly #onWrite: (delivery: Delivery) => Promise<void>;
+  readonly writeIntervalMs: number;
 
-  constructor(onWrite: (delivery: Delivery) => Promise<void> = () => Promise.resolve()) {
+  constructor(onWrite: (delivery: Delivery) => Promise<void> = () => Promise.resolve(), writeIntervalMs = 0) {
     this.#onWrite = onWrite;
+    this.writeIntervalMs = writeIntervalMs;
   }
 
   async write(delivery: Delivery): Promise<void> {

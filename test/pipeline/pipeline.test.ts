@@ -6,7 +6,16 @@ import { Encoding, HW32_BYTES, PHYS32_BYTES } from '#nae/event/layout.js';
 import type { Delivery } from '#nae/sink/sink.js';
 
 import { frameOf, framesOf, plausibleCodes } from './events.js';
-import { allScores, MemorySink, MemorySource, path, record, records, runRecords } from './memory-stream.js';
+import {
+  allScores,
+  MemorySink,
+  MemorySource,
+  path,
+  record,
+  records,
+  runRecords,
+  WatchedSource,
+} from './memory-stream.js';
 
 const ACCEPT_ALL = -1;
 
@@ -237,6 +246,34 @@ describe('backpressure and endings', () => {
     const durable = new Set(sink.accepted.map(({ position }) => position.offset));
     expect(source.acknowledged.map(({ position }) => position.offset)).toEqual([...durable]);
     expect(source.acknowledged.length).toBeLessThan(80);
+  });
+
+  it('puts together what comes within the interval of the sink, and waits for it no longer than the stream', async () => {
+    const intervalMs = 100;
+    const starts: number[] = [];
+    const sizes: number[] = [];
+    const sink = new MemorySink((delivery) => {
+      starts.push(performance.now());
+      sizes.push(delivery.accepted.length);
+      return Promise.resolve();
+    }, intervalMs);
+    const source = new WatchedSource(records(frames), (number) =>
+      number % 10 === 0 ? new Promise((resolve) => setTimeout(resolve, 20)) : undefined,
+    );
+    await runRecords([], [await path('ae-events-s', ACCEPT_ALL)], { source, sink, batchEvents: 64 });
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(4000);
+    expect(source.acknowledged.map(({ position }) => Number(position.offset))).toEqual([...frames.keys()]);
+    // The first goes at once; the last may come early, because nothing follows it.
+    expect(sizes[0]).toBeLessThan(1000);
+    const pauses = starts.slice(1).map((start, at) => start - starts[at]!);
+    for (const pause of pauses.slice(0, -1)) expect(pause).toBeGreaterThan(intervalMs - 2);
+    expect(sizes.length).toBeLessThan(20);
+  });
+
+  it('finishes frames that nothing came of without a write', async () => {
+    const sink = new MemorySink(() => Promise.reject(new Error('nothing was to be written')), 60_000);
+    const { source } = await runRecords(records(frames), [await path('ae-events-s', 1e30)], { sink });
+    expect(source.acknowledged).toHaveLength(80);
   });
 
   it('keeps the order within every partition', async () => {

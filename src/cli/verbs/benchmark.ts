@@ -14,6 +14,7 @@ import {
   measureLatency,
   measureRecording,
   measureScaling,
+  outputTopics,
 } from '../../benchmark/measure.js';
 import { PythonPeer } from '../../benchmark/python-peer.js';
 import { latencySvg, markdown, sustainedOf, type BenchmarkReport, type ModelReport } from '../../benchmark/render.js';
@@ -22,7 +23,10 @@ import { loadWorkload } from '../../benchmark/streams.js';
 import { probeLocalBroker } from '../../broker/kafka-distribution.js';
 import { startLocalBroker } from '../../broker/local-broker.js';
 import { messageOf, TriggerError } from '../../errors.js';
+import { connectAdmin, createKafka, type KafkaConnection } from '../../kafka/client.js';
+import { createMissingTopics, missingTopics } from '../../kafka/topics.js';
 import { loadBundle } from '../../model/bundle.js';
+import type { Logger } from '../../telemetry/logger.js';
 import { brokersOf } from '../kafka.js';
 import { bundleFolder, PACKAGE_ROOT } from '../models.js';
 import { report } from '../result.js';
@@ -35,7 +39,7 @@ const MODELS = [
 const RECORDING = join(PACKAGE_ROOT, 'models', 'recordings', 'sample.l1f.zst');
 const DISTINCT_EVENTS = 32 * 4096;
 const RECORDING_EVENTS = 1 << 20;
-const KAFKA_EVENTS = 1 << 20;
+const KAFKA_EVENTS = 1 << 21;
 const RECORDING_REPETITIONS = 7;
 const KAFKA_REPETITIONS = 5;
 
@@ -43,12 +47,9 @@ export const benchmarkVerb = defineVerb({
   name: 'benchmark',
   summary: 'the 40 MHz report: rates, latencies, scaling and bounds of this machine',
   arguments: [],
-  options: ['broker', 'reportDir', ...COMMON_OPTIONS],
+  options: ['broker', 'brokers', 'reportDir', ...COMMON_OPTIONS],
   async run(settings, _positional, context) {
-    if (brokersOf({ brokers: undefined }) !== undefined) {
-      context.log.info('the benchmark runs at a local broker of its own; KAFKA_BROKERS is not used');
-    }
-    const result = await measureAll(settings.broker, context);
+    const result = await measureAll(settings.broker, brokersOf(settings), context);
     const json = asJson(result);
     const text = markdown(result);
     try {
@@ -65,7 +66,11 @@ export const benchmarkVerb = defineVerb({
   },
 });
 
-async function measureAll(broker: 'auto' | 'none', context: Context): Promise<BenchmarkReport> {
+async function measureAll(
+  broker: 'auto' | 'none',
+  brokers: readonly string[] | undefined,
+  context: Context,
+): Promise<BenchmarkReport> {
   const { log, stop } = context;
   const loadAverage = loadavg()[0]!;
   const skipped = ['GPU: no run on one is part of this report.', 'Exactly-once delivery.'];
@@ -89,21 +94,26 @@ async function measureAll(broker: 'auto' | 'none', context: Context): Promise<Be
     const { flop_per_event: flopPerEvent } = bundle.manifest;
     models.push({ size, bundle: name, flopPerEvent, recording, scaling, latency });
   }
-  const missing = broker === 'none' ? 'it was switched off with --broker none' : await probeLocalBroker();
+  const missing =
+    broker === 'none'
+      ? 'it was switched off with --broker none'
+      : brokers === undefined
+        ? await probeLocalBroker()
+        : undefined;
   const python = PythonPeer.find(join(PACKAGE_ROOT, 'bench', 'peers', 'python'));
   if (python === undefined) skipped.push('The Python peer: `npm run bench:peers` installs it.');
   const kafka: Partial<Record<'s' | 'm', ModelReport['kafka']>> = {};
   if (missing === undefined) {
     const topic = `benchmark-${randomUUID()}`;
-    const local = await startLocalBroker({ log, topics: [{ name: topic, partitions: PARTITIONS }] });
+    const cluster = await clusterWith(topic, brokers, log);
     try {
-      await fillTopic(local, topic, workload, KAFKA_EVENTS, log);
+      await fillTopic(cluster, topic, workload, KAFKA_EVENTS, log);
       for (const [at, { size, name }] of MODELS.entries()) {
         step(`${name}: Kafka to Kafka`);
-        kafka[size] = await measureKafka(bundles[at]!, local.brokers, topic, workload, KAFKA_REPETITIONS, python);
+        kafka[size] = await measureKafka(bundles[at]!, cluster.brokers, topic, workload, KAFKA_REPETITIONS, python);
       }
     } finally {
-      await local.stop();
+      await cluster.end();
     }
   } else {
     skipped.push(`Kafka to Kafka: ${missing}.`);
@@ -121,6 +131,29 @@ async function measureAll(broker: 'auto' | 'none', context: Context): Promise<Be
     models: models.map((model) => ({ ...model, kafka: kafka[model.size] })),
     skipped,
   };
+}
+
+interface Cluster extends KafkaConnection {
+  end(): Promise<void>;
+}
+
+/** The cluster that was given, or a local one, with the topic; at the end a given one is left as it was found. */
+async function clusterWith(topic: string, brokers: readonly string[] | undefined, log: Logger): Promise<Cluster> {
+  const partitions = PARTITIONS;
+  if (brokers === undefined) {
+    const local = await startLocalBroker({ log, topics: [{ name: topic, partitions }] });
+    return { brokers: local.brokers, end: () => local.stop() };
+  }
+  const connection = { brokers };
+  const admin = await connectAdmin(createKafka(connection, log), connection);
+  await createMissingTopics(admin, [{ topic, partitions }]);
+  const end = async (): Promise<void> => {
+    const topics = [topic, ...outputTopics(topic)];
+    const missing = await missingTopics(admin, topics);
+    await admin.deleteTopics({ topics: topics.filter((one) => !missing.includes(one)) });
+    await admin.disconnect();
+  };
+  return { brokers, end };
 }
 
 function lowestOf(values: readonly (number | undefined)[]): number | null {
