@@ -73,7 +73,7 @@ async function measureAll(
 ): Promise<BenchmarkReport> {
   const { log, stop } = context;
   const loadAverage = loadavg()[0]!;
-  const skipped = ['GPU: no run on one is part of this report.', 'Exactly-once delivery.'];
+  const skipped = ['GPU: no run on one is part of this report.'];
   const workload = await loadWorkload(RECORDING, DISTINCT_EVENTS);
   const step = (what: string): void => {
     if (stop.aborted) throw new TriggerError('USAGE', 'interrupted before the report was complete');
