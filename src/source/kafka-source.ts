@@ -60,6 +60,7 @@ export class KafkaSource implements Source {
   readonly #commits: OffsetCommits;
   readonly #outcome: Promise<Outcome>;
   #settle!: (outcome: Outcome) => void;
+  #stopWaiting: () => void = () => undefined;
   #ended = false;
 
   #admin: Admin | undefined;
@@ -92,6 +93,7 @@ export class KafkaSource implements Source {
     this.#outcome = new Promise((resolve) => {
       this.#settle = (outcome) => {
         this.#ended = true;
+        this.#stopWaiting();
         resolve(outcome);
       };
     });
@@ -275,17 +277,27 @@ export class KafkaSource implements Source {
   async #hasRoom(payload: EachBatchPayload): Promise<boolean> {
     if (performance.now() - this.#lastBeat > this.#heartbeatMs) await this.#beat(payload);
     while (this.#room !== undefined && !this.#ended) {
-      let timer: NodeJS.Timeout | undefined;
-      const beat = new Promise<'beat'>((resolve) => {
-        timer = setTimeout(resolve, this.#heartbeatMs, 'beat');
-      });
-      const outcome = await Promise.race([this.#room, this.#outcome, beat]);
-      clearTimeout(timer);
+      const outcome = await this.#roomOrBeat(this.#room);
       if (outcome === 'beat') await this.#beat(payload);
-      else if (outcome === true) this.#room = undefined;
+      else if (outcome) this.#room = undefined;
       else this.#settle('ended');
     }
     return !this.#ended;
+  }
+
+  /** Not a race with the outcome, which would remember every wait until the source ends. */
+  #roomOrBeat(room: Promise<boolean>): Promise<boolean | 'beat'> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.#heartbeatMs, 'beat');
+      this.#stopWaiting = () => {
+        clearTimeout(timer);
+        resolve(false);
+      };
+      void room.then((hasRoom) => {
+        clearTimeout(timer);
+        resolve(hasRoom);
+      });
+    });
   }
 
   async #beat(payload: EachBatchPayload): Promise<void> {

@@ -39,24 +39,15 @@ export class RecordingSource implements Source {
 
   async run(intake: Intake, stop: AbortSignal): Promise<void> {
     const frames: AsyncIterator<RecordedFrame, undefined> = this.#reader.frames();
-    let onAbort = (): void => undefined;
-    const stopped = new Promise<void>((resolve) => {
-      onAbort = resolve;
-    });
-    stop.addEventListener('abort', onAbort, { once: true });
-    try {
-      await this.#skip(frames, stop);
-      while (!isAborted(stop)) {
-        const next = frames.next();
-        if (!(await settlesThisTurn(next))) intake.idle();
-        const read = await next;
-        if (read.done === true || isAborted(stop)) break;
-        const full = intake.offer(this.#record(read.value));
-        // A full stream may never have room again once it is being stopped.
-        if (full !== undefined && !(await hasRoom(full, stopped))) break;
-      }
-    } finally {
-      stop.removeEventListener('abort', onAbort);
+    await this.#skip(frames, stop);
+    while (!isAborted(stop)) {
+      const next = frames.next();
+      if (!(await settlesThisTurn(next))) intake.idle();
+      const read = await next;
+      if (read.done === true || isAborted(stop)) break;
+      const full = intake.offer(this.#record(read.value));
+      // A full stream may never have room again once it is being stopped.
+      if (full !== undefined && !(await hasRoom(full, stop))) break;
     }
   }
 
@@ -136,13 +127,28 @@ function settlesThisTurn(promise: Promise<unknown>): Promise<boolean> {
   });
 }
 
-/** Whether the source is to go on: not where it was stopped meanwhile, or where the stream has failed. */
-async function hasRoom(full: Promise<void>, stopped: Promise<void>): Promise<boolean> {
-  return Promise.race([
+/**
+ * Whether the source is to go on: not where it was stopped meanwhile, or where the stream has failed. Not a race with a
+ * promise that lasts as long as the source, which would remember every wait.
+ */
+function hasRoom(full: Promise<void>, stop: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const settle = (room: boolean): void => {
+      stop.removeEventListener('abort', onStop);
+      resolve(room);
+    };
+    const onStop = (): void => {
+      settle(false);
+    };
+    if (stop.aborted) onStop();
+    stop.addEventListener('abort', onStop, { once: true });
     full.then(
-      () => true,
-      () => false,
-    ),
-    stopped.then(() => false),
-  ]);
+      () => {
+        settle(true);
+      },
+      () => {
+        settle(false);
+      },
+    );
+  });
 }
