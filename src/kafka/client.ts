@@ -142,10 +142,13 @@ export function brokerError(what: string, cause: unknown, retryable = isRetriabl
   return new TriggerError('BROKER_FAILED', `${what}: ${messageOf(cause)}`, { cause, retryable });
 }
 
+/** By kafkajs' account for good, but so ends what it tried while no broker answered. */
+const PASSING: ReadonlySet<string> = new Set(['KafkaJSNumberOfRetriesExceeded', 'KafkaJSGroupCoordinatorNotFound']);
+
 /** Whether an error is passing by kafkajs' own account, which it may hide below wrappers that say otherwise. */
 export function isRetriable(error: unknown): boolean {
   return causesOf(error).some(
-    (cause) => (cause as { retriable?: boolean }).retriable === true || cause.name === 'KafkaJSNumberOfRetriesExceeded',
+    (cause) => (cause as { retriable?: boolean }).retriable === true || PASSING.has(cause.name),
   );
 }
 

@@ -63,6 +63,13 @@ const DEAD_LETTER_OVERHEAD_BYTES = 64 * 1024;
  */
 const WRITE_INTERVAL_MS = 10;
 
+/** What a broker says of a transaction's topics where one of them, of which it gives no name, is not to be had. */
+const TOPIC_IN_THE_WAY: ReadonlySet<string> = new Set([
+  'OPERATION_NOT_ATTEMPTED',
+  'TOPIC_AUTHORIZATION_FAILED',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+]);
+
 interface Outgoing {
   readonly topic: string;
   readonly message: Message;
@@ -197,10 +204,13 @@ class KafkaSink implements Sink {
 
   #writeError(request: readonly Outgoing[], cause: unknown): TriggerError {
     if (request.length === 0) return brokerError(`cannot commit the position of ${this.name}`, cause);
+    const type = protocolErrorType(cause) ?? '';
+    const topics = [...new Set(request.map(({ topic }) => topic))].join(', ');
+    const hint = TOPIC_IN_THE_WAY.has(type) ? `; is one of ${topics} missing, or not to be written by this user?` : '';
     const message =
-      protocolErrorType(cause) === 'MESSAGE_TOO_LARGE'
+      type === 'MESSAGE_TOO_LARGE'
         ? tooLarge(request)
-        : `cannot write ${request.length} messages to ${this.name}, first ${request[0]!.describe()}: ${messageOf(cause)}`;
+        : `cannot write ${request.length} messages to ${this.name}, first ${request[0]!.describe()}: ${messageOf(cause)}${hint}`;
     return new TriggerError('SINK_FAILED', message, { cause, retryable: isRetriable(cause) });
   }
 }
