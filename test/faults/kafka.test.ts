@@ -16,7 +16,10 @@ import { Api, type ProxiedRequest } from './kafka-proxy.js';
 import { KafkaStand, USER } from './kafka-stand.js';
 
 const LONG = process.env.FAULTS === 'long';
-/** Makes the input, 27 MB, last for several seconds of a fault [bytes/s]. */
+/**
+ * Makes the input, 27 MB, last for several seconds of a fault [bytes/s]. No slower: heartbeats wait behind a fetch of 8
+ * MiB, and a session is 3 s.
+ */
 const UNHURRIED = 4_000_000;
 const FAULTY_THREADS = new URL('../fixtures/faulty-threads.mjs', import.meta.url).href;
 
@@ -85,8 +88,9 @@ describe('processes that are killed', () => {
 
 describe('processes of a group', () => {
   it('that join and leave every few seconds', async () => {
-    const emulator = stand.emulator('rebalanced');
-    stand.proxy.bytesPerSecond = LONG ? UNHURRIED / 8 : UNHURRIED / 2;
+    const input = LONG ? await stand.fill('churned-frames', 6) : stand.input;
+    const emulator = stand.emulator('rebalanced', input);
+    stand.proxy.bytesPerSecond = UNHURRIED;
     const members: Running[] = [];
     const changes = LONG ? 20 : 6;
     for (let change = 0; change < changes; change++) {
@@ -177,8 +181,8 @@ describe('a broker', () => {
 
   it('that is killed and comes back', async () => {
     const emulator = stand.emulator('broker-killed');
-    const kills = LONG ? 3 : 1;
-    stand.proxy.bytesPerSecond = UNHURRIED / kills;
+    const kills = LONG ? 2 : 1;
+    stand.proxy.bytesPerSecond = UNHURRIED;
     const running = emulator.start();
     let longest = 0;
     for (let kill = 0, seen = 0; kill < kills; kill++) {
