@@ -19,6 +19,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { StreamSummary } from '#nae/pipeline/stream-totals.js';
 
+import { decidedBefore } from '../fixtures/checkpoint.js';
 import { cli, ROOT, runCli, startCli, type Finished } from '../fixtures/cli.js';
 import { framesOf, plausibleCodes } from '../pipeline/events.js';
 import { writeRecording } from '../recording/recordings.js';
@@ -46,14 +47,6 @@ function acceptedOf(path: string): string[] {
     };
     return `${source.partition}/${source.offset}/${source.index}/${paths[0]!.score}`;
   });
-}
-
-/** The number of frames before the place where a run would go on, by the checkpoint that there is, if there is one. */
-function decidedBefore(sink: string): number {
-  const path = `${sink}.checkpoint.json`;
-  if (!existsSync(path)) return 0;
-  const { positions } = JSON.parse(readFileSync(path, 'utf8')) as { positions: { next: string }[] };
-  return Number(positions[0]?.next ?? 0);
 }
 
 function runArgs(source: string, sink: string, ...more: string[]): string[] {
