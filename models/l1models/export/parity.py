@@ -98,6 +98,6 @@ def to_json(codes: NDArray[np.int16], scores: NDArray[np.float32], allowed: dict
     return f'{{"tolerance":{tolerance},\n"inputs":[\n{rows}\n],\n"scores":[{shown}]}}\n'
 
 
-def tolerances(relative: float = RELATIVE) -> dict[str, Any]:
+def tolerances(relative: float = RELATIVE, absolute: float = ABSOLUTE) -> dict[str, Any]:
     """Tolerance as the parity file and the manifest state it."""
-    return {"relative": relative, "absolute": ABSOLUTE}
+    return {"relative": relative, "absolute": absolute}

@@ -18,7 +18,7 @@ from l1models.train.optimizer import Optimizer
 HIDDEN = (128, 64)
 BATCH = 1024  # of each class
 # Added to the log-likelihood ratio so that scores are positive, as those of every other bundle.
-_SHIFT = 100.0
+SHIFT = 100.0
 
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -34,7 +34,7 @@ class Classifier:
     @property
     def meaning(self) -> str:
         """Of the score."""
-        return f"{_SHIFT:.0f} + estimated log-likelihood ratio of {self.signal} to the background; no unit"
+        return f"{SHIFT:.0f} + estimated log-likelihood ratio of {self.signal} to the background; no unit"
 
     @property
     def parameters(self) -> int:
@@ -72,13 +72,13 @@ class Classifier:
     def score(self, codes: Codes) -> NDArray[np.float32]:
         """As JAX computes them."""
         logits = np.asarray(_logit(self.layers, jnp.asarray(self.standard.values(codes))))
-        return np.maximum(logits + np.float32(_SHIFT), 0).astype(np.float32)
+        return np.maximum(logits + np.float32(SHIFT), 0).astype(np.float32)
 
     def write(self, graph: Graph) -> str:
         """The network, the shift folded into its last bias."""
         layers = [(kernel.astype(np.float64), bias.astype(np.float64)) for kernel, bias in self.layers]
         layers[0] = self.standard.first_layer(*layers[0])
-        layers[-1] = (layers[-1][0], layers[-1][1] + _SHIFT)
+        layers[-1] = (layers[-1][0], layers[-1][1] + SHIFT)
         values = features.write(graph)
         for kernel, bias in layers:
             values = graph.add("Relu", graph.linear(values, kernel, bias))

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from l1models import hdf5
     from l1models.export import parity
-    from l1models.reference import flow
+    from l1models.reference import classifier, flow
     from l1models.train.data import read_background
 
     kept_apart = min(_VALIDATION_EVENTS, hdf5.contents(arguments.background).events // _VALIDATION_PART)
@@ -74,8 +74,13 @@ def run(arguments: argparse.Namespace) -> None:
         training["signal"] = provenance
     kept = np.linspace(0, len(data.validation) - 1, _PARITY_EVENTS).astype(int)
     name = f"classifier-{arguments.process}" if arguments.signal else arguments.kind
-    relative = flow.TOLERANCE if arguments.kind == "flow" else parity.RELATIVE
-    write_bundle(fitted, name, training, data.validation[kept], relative, arguments.out)
+    tolerance = parity.tolerances()
+    if arguments.kind == "flow":
+        tolerance = parity.tolerances(flow.TOLERANCE)
+    elif arguments.kind == "classifier":
+        # Differences of a score from its shift are rounded as the shift is.
+        tolerance = parity.tolerances(absolute=parity.RELATIVE * classifier.SHIFT)
+    write_bundle(fitted, name, training, data.validation[kept], tolerance, arguments.out)
     print(f"{arguments.out}: {name} fitted in {training['seconds']} s", file=sys.stderr)
 
 
@@ -123,9 +128,9 @@ def _signal(path: Path, process: str) -> tuple[Codes, dict[str, Any]]:
 
 
 def write_bundle(
-    fitted: Reference, name: str, training: dict[str, Any], background: Codes, relative: float, folder: Path
+    fitted: Reference, name: str, training: dict[str, Any], background: Codes, tolerance: dict[str, Any], folder: Path
 ) -> None:
-    """Write the bundle; the same contract as a trained model's. ``relative``: tolerance of the parity set."""
+    """Write the bundle; the same contract as a trained model's. ``tolerance``: of the parity set."""
     from l1models.export import bundle, parity
     from l1models.export.graph import Graph
     from l1models.train.representation import FEATURES, INPUT_LAYOUT
@@ -142,7 +147,7 @@ def write_bundle(
         "architecture": fitted.describe(),
         "parameters": fitted.parameters,
         "flop_per_event": graph.flop_per_event,
-        "parity": {"file": bundle.PARITY, "tolerance": parity.tolerances(relative)},
+        "parity": {"file": bundle.PARITY, "tolerance": tolerance},
         "training": training,
     }
     codes = parity.inputs(background)
