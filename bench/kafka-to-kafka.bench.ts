@@ -16,11 +16,10 @@ import type { ConsumeOutcome } from '#nae/benchmark/consume.js';
 import { consume } from '#nae/benchmark/measured-process.js';
 import { median, timed } from '#nae/benchmark/timing.js';
 import { startLocalBroker } from '#nae/broker/local-broker.js';
-import { FrameProducer } from '#nae/replay/frame-producer.js';
 import { silentLogger } from '#nae/telemetry/logger.js';
 
 import { benchArguments, report } from './report.js';
-import { DISTINCT_EVENTS, distinctCodes, encodedFrames, shippedBundles } from './workload.js';
+import { DISTINCT_EVENTS, distinctCodes, fillTopic, shippedBundles } from './workload.js';
 
 const TOPIC = 'l1.frames';
 const settings = benchArguments({ events: 1 << 22, repetitions: 5, partitions: 4 });
@@ -30,10 +29,7 @@ const codes = distinctCodes();
 
 const broker = await startLocalBroker({ log, topics: [{ name: TOPIC, partitions }] });
 try {
-  const producer = await FrameProducer.open({ connection: broker, topic: TOPIC, log });
-  for (const { orbit, bytes } of encodedFrames(codes, events)) await producer.send({ run: 1, orbit, bytes });
-  await producer.flush();
-  await producer.close();
+  await fillTopic(broker, TOPIC, codes, events);
 
   const rows: Record<string, string | number>[] = [];
   for (const { size, name, bundle } of await shippedBundles()) {

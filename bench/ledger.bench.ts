@@ -20,11 +20,10 @@ import { median } from '#nae/benchmark/timing.js';
 import { startLocalBroker } from '#nae/broker/local-broker.js';
 import type { StreamSummary } from '#nae/pipeline/stream-totals.js';
 import { createRecording } from '#nae/recording/open.js';
-import { FrameProducer } from '#nae/replay/frame-producer.js';
 import { silentLogger } from '#nae/telemetry/logger.js';
 
 import { benchArguments, report } from './report.js';
-import { distinctCodes, encodedFrames, frames, shippedBundles } from './workload.js';
+import { distinctCodes, fillTopic, frames, shippedBundles } from './workload.js';
 
 const TOPIC = 'l1.frames';
 const MAIN = fileURLToPath(import.meta.resolve('#nae/cli/main.js'));
@@ -49,10 +48,7 @@ for (const frame of frames(codes, events)) await writer.write(frame);
 await writer.close();
 const broker = await startLocalBroker({ log, topics: [{ name: TOPIC, partitions }] });
 try {
-  const producer = await FrameProducer.open({ connection: broker, topic: TOPIC, log });
-  for (const { orbit, bytes } of encodedFrames(codes, events)) await producer.send({ run: 1, orbit, bytes });
-  await producer.flush();
-  await producer.close();
+  await fillTopic(broker, TOPIC, codes, events);
   const brokers = broker.brokers.join(',');
   const streams: Record<string, () => string[]> = {
     'recording to recording': () => ['--source', recording, '--sink', join(folder, 'out.l1f'), '--overwrite'],
