@@ -15,6 +15,7 @@ import {
   protocolErrorType,
   type KafkaConnection,
 } from '../kafka/client.js';
+import { isEnding, isFenced, sendOffsets } from '../kafka/transactions.js';
 import type { Logger } from '../telemetry/logger.js';
 import type { LetterStore, StoredLetter } from './letter-store.js';
 import { isSelected, type Selection } from './select.js';
@@ -186,7 +187,7 @@ class Redriver {
         });
         for (const { memory, offset, metadata } of offsets) {
           const partitions = [{ partition: memory.partition, offset, metadata }];
-          await transaction.sendOffsets({
+          await sendOffsets(transaction, {
             consumerGroupId: memory.groupId,
             topics: [{ topic: memory.topic, partitions }],
           });
@@ -207,12 +208,11 @@ class Redriver {
     const largest = this.#waiting.reduce((one, other) =>
       other.stored.letter.bytes.length > one.stored.letter.bytes.length ? other : one,
     );
-    const type = protocolErrorType(cause);
     const why =
-      type === 'MESSAGE_TOO_LARGE'
+      protocolErrorType(cause) === 'MESSAGE_TOO_LARGE'
         ? `${largest.topic} does not take ${placeOf(this.#store, largest.stored)} of ${largest.stored.letter.bytes.length} ` +
           `bytes; raise the topic's max.message.bytes`
-        : type === 'INVALID_PRODUCER_EPOCH' || type === 'PRODUCER_FENCED'
+        : isFenced(cause) || isEnding(cause)
           ? `another redrive with --group ${this.#options.group} took over`
           : `${this.#waiting.length} letters from ${placeOf(this.#store, this.#waiting[0]!.stored)} on: ${messageOf(cause)}`;
     return new TriggerError('SINK_FAILED', `not sent, nor remembered as sent: ${why}`, { cause });

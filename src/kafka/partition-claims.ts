@@ -10,8 +10,6 @@
  * which one failed, and could then have new records dropped as repetitions, so a failed transaction is never tried
  * again by the producer it failed with. Its frames are read again under a new claim.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import {
   Partitioners,
   type PartitionOffset,
@@ -23,7 +21,8 @@ import {
 
 import { ClaimEnded, messageOf } from '../errors.js';
 import type { Logger } from '../telemetry/logger.js';
-import { brokerError, createKafka, isRetriable, protocolErrorType, type KafkaConnection } from './client.js';
+import { brokerError, createKafka, isRetriable, type KafkaConnection } from './client.js';
+import { isFenced, sendOffsets } from './transactions.js';
 
 export interface PartitionClaimsOptions {
   readonly connection: KafkaConnection;
@@ -34,19 +33,8 @@ export interface PartitionClaimsOptions {
   readonly log: Logger;
 }
 
-/** Answers that say: another producer of this transactional id has been initialised, or the broker gave this one up. */
-const FENCED: ReadonlySet<string> = new Set([
-  'INVALID_PRODUCER_EPOCH',
-  'INVALID_PRODUCER_ID_MAPPING',
-  'INVALID_TXN_STATE',
-  'UNKNOWN_PRODUCER_ID',
-  'OUT_OF_ORDER_SEQUENCE_NUMBER',
-]);
 /** How long a transaction may stay open before the broker ends it [ms]: as long as readers may have to wait for a crash. */
 const TRANSACTION_TIMEOUT_MS = 30_000;
-/** The broker finishes a transaction a few milliseconds after it has acknowledged its end. */
-const PREVIOUS_TRANSACTION_WAIT_MS = 10;
-const PREVIOUS_TRANSACTION_LIMIT_MS = 10_000;
 
 export class PartitionClaims {
   readonly #options: PartitionClaimsOptions;
@@ -167,11 +155,10 @@ export class PartitionClaim {
     try {
       transaction = this.#next ?? (await producer.transaction());
       this.#next = undefined;
-      // Records first: kafkajs tries these again while the transaction before is being finished.
       for (const topicMessages of requests) await transaction.sendBatch({ acks: -1, topicMessages });
       // kafkajs sends the metadata, but its types leave them out.
       const position: PartitionOffset & { metadata: string } = { partition, offset: String(offset), metadata };
-      await this.#sendOffset(transaction, { consumerGroupId: groupId, topics: [{ topic, partitions: [position] }] });
+      await sendOffsets(transaction, { consumerGroupId: groupId, topics: [{ topic, partitions: [position] }] });
       await transaction.commit();
       this.metadata = metadata;
     } catch (error) {
@@ -179,24 +166,10 @@ export class PartitionClaim {
     }
   }
 
-  /** kafkajs does not try adding offsets again, and without records nothing has waited for the transaction before. */
-  async #sendOffset(transaction: Transaction, offsets: Parameters<Transaction['sendOffsets']>[0]): Promise<void> {
-    const deadline = performance.now() + PREVIOUS_TRANSACTION_LIMIT_MS;
-    for (;;) {
-      try {
-        await transaction.sendOffsets(offsets);
-        return;
-      } catch (error) {
-        if (protocolErrorType(error) !== 'CONCURRENT_TRANSACTIONS' || performance.now() > deadline) throw error;
-        await sleep(PREVIOUS_TRANSACTION_WAIT_MS);
-      }
-    }
-  }
-
   #fail(transaction: Transaction | undefined, error: unknown): never {
     const wasHeld = this.#held;
     this.#held = false;
-    const fenced = FENCED.has(protocolErrorType(error) ?? '');
+    const fenced = isFenced(error);
     // For the readers that wait behind it; the next claim would end it as well.
     const ended = !fenced && transaction?.isActive() === true ? transaction.abort() : Promise.resolve();
     this.#forget();
