@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from l1models.errors import InputRefused
-from l1models.report import metrics, verb
+from l1models.report import verb
+from l1models.report.thresholds import threshold_at
+from tests import estimators
 from tests.conftest import random_events, write_recording
 
 
@@ -24,17 +27,17 @@ def own_groups(values: np.ndarray) -> np.ndarray:
 
 def test_threshold_lets_at_most_the_rate_pass() -> None:
     background = scores(np.arange(1000))
-    assert metrics.threshold_at(background, 1e-2) == 990
-    assert metrics.threshold_at(background, 1e-3) == 999
-    assert metrics.threshold_at(background, 1e-4) > 999
+    assert threshold_at(background, 1e-2) == 990
+    assert threshold_at(background, 1e-3) == 999
+    assert threshold_at(background, 1e-4) > 999
     # Ties go to fewer passing.
-    assert metrics.threshold_at(scores([1, 2, 3, 3, 3, 4, 5, 6, 7, 8]), 0.6) == 4
+    assert threshold_at(scores([1, 2, 3, 3, 3, 4, 5, 6, 7, 8]), 0.6) == 4
 
 
 def perform(background: np.ndarray, signal: np.ndarray, rate: float, groups: np.ndarray | None = None) -> tuple:
     groups = own_groups(signal) if groups is None else groups
-    (found,) = metrics.perform(background, own_groups(background), {"s": (signal, groups)}, [rate]).values()
-    (point,) = metrics.working_points(found, background, groups, [rate])
+    (found,) = estimators.perform(background, own_groups(background), {"s": (signal, groups)}, [rate]).values()
+    (point,) = estimators.working_points(found, background, groups, [rate])
     return found, point
 
 
@@ -43,7 +46,7 @@ def test_auc_of_two_gaussians() -> None:
     found = []
     for _ in range(60):
         one, _ = perform(scores(rng.normal(0, 1, 500)), scores(rng.normal(1, 1, 300)), 1e-2)
-        found.append((one.auc[-1], metrics.spread(one.auc)))
+        found.append((one.auc[-1], estimators.spread(one.auc)))
     values, errors = np.array(found).T
     assert values.mean() == pytest.approx(0.76025, abs=4 * values.std() / np.sqrt(60))
     assert errors.mean() == pytest.approx(values.std(), rel=0.3)
@@ -64,8 +67,8 @@ def test_clusters_widen_the_errors() -> None:
     b, s = scores(rng.normal(0, 1, 2000)), np.repeat(scores(rng.normal(1, 1, 200)), 4)
     naive, narrow = perform(b, s, 1e-2)
     clustered, wide = perform(b, s, 1e-2, np.repeat(np.arange(200), 4))
-    assert metrics.spread(clustered.auc) > 1.5 * metrics.spread(naive.auc)
-    assert wide.signal == narrow.signal == np.mean(s >= metrics.threshold_at(b, 1e-2))
+    assert estimators.spread(clustered.auc) > 1.5 * estimators.spread(naive.auc)
+    assert wide.signal == narrow.signal == np.mean(s >= threshold_at(b, 1e-2))
     assert wide.low < narrow.low < narrow.signal < narrow.high < wide.high
 
 
@@ -79,6 +82,10 @@ def test_intervals_cover() -> None:
     assert 88 <= inside <= 100
 
 
+@pytest.mark.skipif(
+    shutil.which("node") is None or not (Path(__file__).parents[2] / "dist" / "cli" / "main.js").exists(),
+    reason="needs the built stream processor",
+)
 def test_report_writes_table_plots_and_card(bundle: Path, tmp_path: Path, recording: Path) -> None:
     background = write_recording(tmp_path / "test.h5", random_events(2000, seed=20))
     hard = random_events(300, seed=21)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from l1models.reproduce import results, steps
+from l1models.reproduce import results, steps, tables
 
 MODELS = Path(__file__).parents[1]
 
@@ -40,19 +40,35 @@ def test_a_trial_run_leaves_every_file_and_can_be_resumed(tmp_path: Path) -> Non
         assert row["auc"] == [signal["auc"]]
         assert [seeds[0] for seeds in row["efficiency"]] == [point["signal"] for point in signal["efficiency"]]
     assert len(rows["ae-events-s/A4l"]["auc"]) == 2
-    # Whatever is missing is made again, and nothing else.
-    (tmp_path / "evaluations" / "references.json").unlink()
-    again = reproduce(tmp_path)
+    # What is missing and can be made without another training is made again, and nothing else.
+    for missing in ("evaluations/references.json", "evaluations/classifier-A4l.json", "references/classifier-A4l"):
+        path = tmp_path / missing
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    again = reproduce(tmp_path, "--as-is")
     assert again.returncode == 0, again.stderr
-    ran = [line for line in again.stderr.splitlines() if line.startswith("evaluate-references: ")]
-    assert len(ran) == 2 and again.stderr.count("done before") == len(planned) - 1
-    assert again.stdout == first.stdout
+    said = [line.split(" (")[0] for line in again.stderr.splitlines()]
+    assert "evaluate-references: done before" not in said
+    assert sum(line.startswith("evaluate-references: ") for line in said) == 2
+    assert {"classifier-A4l: left out", "evaluate-classifier-A4l: left out"} <= set(said)
+    assert again.stderr.count("done before") == len(planned) - 3
+    assert again.stdout == without_rows(first.stdout, "classifier-A4l")
+
+
+def without_rows(text: str, model: str) -> str:
+    """The tables without the lines of a model: its own, and those that follow with an empty first cell."""
+    kept, inside = [], False
+    for line in text.splitlines(keepends=True):
+        inside = line.startswith(f"| {model} ") or (inside and line.startswith("|  |"))
+        kept += [] if inside else [line]
+    return "".join(kept)
 
 
 def test_opponents_are_the_plain_autoencoders_of_the_same_seed_and_data() -> None:
     assert steps.opponent("nae-events-s-seed3") == "ae-events-s-seed3"
     assert steps.opponent("nae-energy-m-seed1") == steps.opponent("ae-counting-m-seed1") == "ae-events-m-seed1"
-    assert steps.opponent("nae-s-on-W-seed1") == "ae-s-on-W-seed1"
+    assert steps.opponent("nae-s-on-W-seed1") == steps.opponent("nae-energy-s-on-W-seed1") == "ae-s-on-W-seed1"
+    assert steps.opponent("nae-s-a4l-0.1pct-seed1") == "ae-s-a4l-0.1pct-seed1"
+    assert steps.opponent("nae-s-presence-seed1") == "nae-s-presence-seed1"
     assert steps.opponent("ae-events-s-seed3") == "ae-events-s-seed3"
     assert steps.opponent("vae-kl-events-s-seed1") == "vae-kl-events-s-seed1"
 
@@ -73,3 +89,30 @@ def test_spread_is_over_seeds_and_the_interval_that_of_the_first() -> None:
 
     row = results.collect([evaluation(2, 0.8), evaluation(1, 0.9)])["nae", "A4l"]
     assert row.auc == [0.9, 0.8] and row.efficiency[2] == [0.09, 0.08] and row.passing == [7, 7, 7]
+
+
+def test_comparisons_average_over_seeds_with_the_interval_of_the_events() -> None:
+    def comparison(seed: int, difference: float, ratio: float) -> dict[str, object]:
+        point = {"ratio": ratio, "low": ratio / 2, "high": None if seed == 2 else ratio * 2}
+        signal = {"name": "A4l", "auc_difference": difference, "low": difference - 0.01, "high": difference + 0.01}
+        names = {"model": f"nae-seed{seed}", "against": f"ae-seed{seed}"}
+        return {"comparisons": [{**names, "signals": [{**signal, "efficiency_ratio": [point] * 3}]}]}
+
+    table = tables.paired_over_seeds([comparison(1, 0.02, 2.0), comparison(2, 0.04, 8.0)])
+    row = table.splitlines()[2]
+    assert "| nae : ae | 2 | A4l | +0.0300 [+0.0200, +0.0400] ± 0.0141 |" in row
+    # Geometric mean, without an upper limit where one seed has none; the logarithms spread by log 4 / sqrt 2.
+    assert "4 [2, -] x/ 2.67" in row
+
+
+def test_models_trained_on_one_process_are_tabled_by_what_they_find() -> None:
+    point = {"signal": 0.5, "low": 0.4, "high": 0.6}
+    signals = [{"name": name, "auc": 0.9, "auc_error": 0.001, "efficiency": [point] * 3} for name in ("QCD", "Z")]
+    further = [{"model": "nae-s-on-W-seed1", "signals": signals}]
+    table = tables.inverse({"inverse-W": {"model": "ae-s-on-W-seed1", "signals": signals, "further_models": further}})
+    assert [line.split(" | ")[1:3] for line in table.splitlines()[2:]] == [
+        ["QCD", "ae-s-on-W"],
+        ["QCD", "nae-s-on-W"],
+        ["Z", "ae-s-on-W"],
+        ["Z", "nae-s-on-W"],
+    ]

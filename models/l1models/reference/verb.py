@@ -18,7 +18,7 @@ from l1models.train import threads
 if TYPE_CHECKING:
     from l1models.reference.reference import Codes, Reference
 
-KINDS = ("ht", "met", "lepton-pt", "objects", "menu", "pca", "flow", "classifier")
+KINDS = ("ht", "met", "lepton-pt", "objects", "menu", "numbers", "pca", "flow", "classifier")
 VERSION = "0.1.0"
 _VALIDATION_EVENTS = 20_000
 # Of a short recording at most this part is kept for validation.
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
 def fit(arguments: argparse.Namespace, background: Codes, signal: Codes | None) -> Reference:
     """The yardstick that was asked for."""
     from l1models import layout
-    from l1models.reference import classifier, cuts, flow, pca
+    from l1models.reference import classifier, cuts, flow, numbers, pca
 
     if arguments.kind == "ht":
         return cuts.Momentum("HT", layout.JETS, "scalar sum of the jets' transverse momenta, GeV")
@@ -99,6 +99,8 @@ def fit(arguments: argparse.Namespace, background: Codes, signal: Codes | None) 
         return cuts.ObjectCount()
     if arguments.kind == "menu":
         return cuts.Menu.fit(background)
+    if arguments.kind == "numbers":
+        return numbers.Numbers.fit(background)
     if arguments.kind == "pca":
         if not 0 < arguments.components < background.shape[1]:
             raise InputRefused(

@@ -11,9 +11,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from l1models.report.metrics import threshold_at
 from l1models.report.scoring import Scored
 from l1models.report.tables import RATES
+from l1models.report.thresholds import threshold_at
 
 
 def score_distribution(model: str, background: Scored, signals: dict[str, Scored], path: Path) -> None:

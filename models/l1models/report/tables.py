@@ -1,58 +1,33 @@
-"""The performance of one model as data (the JSON of `nae-trigger evaluate`, with more) and as Markdown."""
+"""The performance of models, from what `nae-trigger evaluate` says of them, as Markdown."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from l1models.report import metrics
 from l1models.report.scoring import Scored
+from l1models.report.thresholds import threshold_at
 
 RATES = (1e-3, 1e-4, 1e-5)
 
 
-def measure(model: str, background: Scored, signals: dict[str, Scored]) -> dict[str, Any]:
-    """AUC and efficiencies of every signal, and which background processes make up what passes."""
-    b, b_groups = background.scores, background.source_group
-    rows = []
-    drawn = {name: (scored.scores, scored.source_group) for name, scored in signals.items()}
-    performances = metrics.perform(b, b_groups, drawn, RATES)
-    for name, scored in signals.items():
-        performance = performances[name]
-        points = metrics.working_points(performance, b, scored.source_group, RATES)
-        rows.append(
-            {
-                "name": name,
-                "events": len(scored.scores),
-                "effective_events": metrics.effective_events(scored.source_group),
-                "auc": float(performance.auc[-1]),
-                "auc_error": metrics.spread(performance.auc),
-                "efficiency": [asdict(point) for point in points],
-            }
-        )
-    composition = []
+def composition(background: Scored) -> list[dict[str, Any]]:
+    """Which background processes make up what passes at each rate."""
+    found = []
     for rate in RATES:
-        passing = background.process[b >= metrics.threshold_at(b, rate)]
+        passing = background.process[background.scores >= threshold_at(background.scores, rate)]
         counts = np.bincount(passing, minlength=len(background.process_names))
-        composition.append(
-            {"background": rate, "passing": dict(zip(background.process_names, counts.tolist(), strict=True))}
-        )
-    return {
-        "model": model,
-        "background_events": len(b),
-        "effective_background_events": metrics.effective_events(b_groups),
-        "signals": rows,
-        "composition": composition,
-    }
+        found.append({"background": rate, "passing": dict(zip(background.process_names, counts.tolist(), strict=True))})
+    return found
 
 
 def markdown(measured: dict[str, Any], background_file: str, background_sha256: str) -> str:
     """The performance block of a card."""
     lines = [
-        f"Measured on {measured['background_events']} background events of `{background_file}` (sha256 "
-        f"`{background_sha256}`), none of them used in training, with ONNX Runtime at batch 1024.",
+        f"Measured by `nae-trigger evaluate` on {measured['background_events']} background events of "
+        f"`{background_file}` (sha256 `{background_sha256}`, worth {measured['effective_background_events']:.0f} "
+        "independent ones), none of them used in training.",
         "AUC with its standard error; signal efficiency in per cent at three background efficiencies, with 95 %",
         "intervals (signal counting and threshold together; events that share a parton event count as a cluster).",
         "",
@@ -74,6 +49,18 @@ def markdown(measured: dict[str, Any], background_file: str, background_sha256: 
     ]
     for row in measured["composition"]:
         lines.append(f"| {row['background']:g} | {' | '.join(str(row['passing'][name]) for name in present)} |")
+    lines += [
+        "",
+        "Rank correlation of the score with a quantity over the background, and the mean of that [GeV] in all events\n"
+        "and in passing ones:",
+        "",
+        "| | correlation | all | at 1e-3 | at 1e-4 | at 1e-5 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for title, key in (("HT", "ht"), ("visible mass", "mass")):
+        shape = measured["sculpting"][key]
+        cells = ["-" if one["mean"] is None else f"{one['mean']:.0f}" for one in shape["mean_passing"]]
+        lines.append(f"| {title} | {shape['spearman']:.2f} | {shape['mean_all']:.0f} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

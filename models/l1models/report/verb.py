@@ -10,6 +10,9 @@ from pathlib import Path
 from l1models import hdf5
 from l1models.errors import InputRefused
 
+# What an evaluation says of all its models.
+_OF_ALL = ("further_models", "comparisons")
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
@@ -26,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Score, tabulate, plot."""
+    """Evaluate with the stream processor, tabulate, plot."""
+    from l1models import stream
     from l1models.export import card
     from l1models.export.bundle import CARD
     from l1models.report import plots, scoring, tables
@@ -40,11 +44,16 @@ def run(arguments: argparse.Namespace) -> None:
             raise InputRefused(f"{arguments.background}: {bundle.name} was trained on this recording")
     arguments.out.mkdir(parents=True, exist_ok=True)
     report = []
-    for bundle in bundles:
-        print(f"{bundle.name}: scoring", file=sys.stderr)
+    evaluated = stream.evaluate(arguments.bundle, arguments.background, signals)
+    for bundle, performance in zip(bundles, evaluated, strict=True):
+        print(f"{bundle.name}: distributions", file=sys.stderr)
         background = scoring.score_recording(bundle, arguments.background, "background")
         scored = {name: scoring.score_recording(bundle, path, "signal") for name, path in signals.items()}
-        measured = {**tables.measure(bundle.name, background, scored), "sha256": bundle.manifest["sha256"]}
+        measured = {
+            **{key: value for key, value in performance.items() if key not in _OF_ALL},
+            "sha256": bundle.manifest["sha256"],
+            "composition": tables.composition(background),
+        }
         plots.score_distribution(bundle.name, background, scored, arguments.out / f"{bundle.name}-scores.png")
         plots.roc(bundle.name, background, scored, arguments.out / f"{bundle.name}-roc.png")
         if arguments.cards:

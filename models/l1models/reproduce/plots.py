@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 
@@ -12,10 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from l1models.reproduce.row import Row
 from l1models.reproduce.steps import SIGNALS
-
-if TYPE_CHECKING:
-    from l1models.reproduce.results import Row
 
 # What the plot of efficiencies shows: more would hide one another.
 _SHOWN = ("ae-events-", "nae-events-", "nae-energy-s", "menu", "pca", "flow", "classifier-")

@@ -12,17 +12,11 @@ SIGNALS = ("A4l", "LQ", "h0", "hpm", "Zp")
 # Rate of the menu beyond which a model's efficiency is stated as well.
 MENU_RATE = "1e-3"
 RATES = ("1e-2", "1e-3", "1e-4", "1e-5")
-# Changed detectors and mixes (options of `models/run vary`), and whether signals change too.
-VARIATIONS = {
-    "jets-up": (["--jet-energy", "1.05"], True),
-    "jets-down": (["--jet-energy", "0.95"], True),
-    "met-doubled": (["--met-resolution", "2"], True),
-    "calorimeter-grid": (["--grid", "calorimeter"], True),
-    "mix-qcd-half": (["--mix", "QCD=0.5"], False),
-    "mix-qcd-double": (["--mix", "QCD=2"], False),
-    "mix-ttbar-half": (["--mix", "ttbar=0.5"], False),
-    "mix-ttbar-double": (["--mix", "ttbar=2"], False),
-}
+# Of the test recording's background, trained on one and tested on the others.
+PROCESSES = ("W", "Z", "ttbar", "QCD")
+_DEFAULTS = re.compile(r"^n?ae-events-[sm]-seed1$")
+# Paths of other representations that are joined in one trigger.
+_UNION = ("nae-events-s-seed1", "nae-s-cos-sin-seed1", "nae-s-cartesian-seed1")
 
 
 @dataclass(frozen=True)
@@ -36,11 +30,13 @@ class Scale:
     zerobias: int
     plans: tuple[str, ...]
     replicas: int
-    classifier_steps: int
+    # Training steps of classifiers and of the flow.
+    steps: int
     classifiers: tuple[str, ...]
-    variations: tuple[str, ...]
+    # Of `robustness.VARIATIONS`; none: all.
+    variations: tuple[str, ...] = ()
     # Yardsticks that are fitted to the background alone.
-    fitted: tuple[str, ...] = ("ht", "met", "lepton-pt", "objects", "menu", "pca")
+    fitted: tuple[str, ...] = ("ht", "met", "lepton-pt", "objects", "menu", "numbers", "pca", "flow")
     # Of the generator: 0 for its own choice.
     chunk_events: int = 0
 
@@ -52,44 +48,49 @@ SCALES = {
         1_250_000,
         3_000_000,
         1_000_000,
-        ("results.yaml", "robustness.yaml"),
+        ("results.yaml", "robustness.yaml", "representations.yaml"),
         200,
         6000,
         SIGNALS,
-        tuple(VARIATIONS),
     ),
     # What a test runs: every kind of step, and no figure of it means anything.
-    "small": Scale(4_000, 200, 2_000, 3_000, 0, ("small.yaml",), 40, 50, ("A4l",), ("jets-up",), ("menu", "pca"), 200),
+    "small": Scale(1_500, 100, 600, 800, 0, ("small.yaml",), 40, 50, ("A4l",), ("jets-up",), ("menu", "numbers"), 200),
 }
 
 
 @dataclass(frozen=True)
 class Step:
-    """``command``: a verb of `models/run`, or of `nae-trigger` where ``node`` is set; ``makes``: its files."""
+    """``command``: a verb of `models/run`, or of `nae-trigger` where ``node`` is set; ``makes``: its files.
+
+    ``needs``: files that other steps made. A step that makes ``data`` (recordings, trainings) is not run again to
+    bring a table up to date.
+    """
 
     name: str
     command: tuple[str, ...]
     makes: tuple[Path, ...]
+    needs: tuple[Path, ...] = ()
     node: bool = False
+    data: bool = False
 
 
 def steps(scale: Scale, out: Path, configurations: Path, plans: Path, workers: int) -> list[Step]:
     """All steps in an order in which each finds what it needs."""
     recordings = _recordings(scale, out, workers)
     studies, bundles = _studies(scale, out, configurations, plans)
-    references = _references(scale, out)
-    varied = _variations(scale, out)
+    defaults = {name: folder for name, folder in bundles.items() if _DEFAULTS.match(name)}
     calibrations = [
         _node(
             f"calibrate-{name}",
             ["calibrate", "--model", str(folder), "--background", str(out / "calibration.h5")]
             + [word for rate in RATES for word in ("--target-rate", rate)],
             folder / "calibration.json",
+            (folder / "manifest.json", out / "calibration.h5"),
         )
-        for name, folder in [("menu", out / "references" / "menu"), *bundles.items()]
-        if name == "menu" or re.search(r"-events-[sm]-seed1$", name)
+        for name, folder in [("menu", out / "references" / "menu"), *defaults.items()]
     ]
-    return [*recordings, *studies, *references, *varied, *calibrations, *_evaluations(scale, out, bundles)]
+    evaluations = _Evaluations(scale, out, bundles).steps()
+    return [*recordings, *studies, *_references(scale, out), *calibrations, *evaluations, _cards(out, defaults)]
 
 
 def _recordings(scale: Scale, out: Path, workers: int) -> list[Step]:
@@ -106,14 +107,19 @@ def _recordings(scale: Scale, out: Path, workers: int) -> list[Step]:
         path = out / f"{name}.h5"
         if scale.chunk_events:
             options += ["--chunk-events", str(scale.chunk_events)]
-        made.append(Step(name, ("generate", *options, "--workers", str(workers), "--out", str(path)), (path,)))
-    for signal, groups in [*((one, "all") for one in SIGNALS), *((one, "odd") for one in scale.classifiers)]:
-        path = out / f"{signal}{'' if groups == 'all' else '-odd'}.h5"
-        options = ["vary", str(out / "signals.h5"), "--process", signal, "--groups", groups, "--out", str(path)]
-        made.append(Step(path.stem, tuple(options), (path,)))
-    files = [str(out / f"{name}.h5") for name in ("train", "calibration", "test", "signals")]
+        command = ("generate", *options, "--workers", str(workers), "--out", str(path))
+        made.append(Step(name, command, (path,), data=True))
+    files = [path for step in made for path in step.makes]
     report = out / "validation"
-    made.append(Step("validation", ("validate", *files, "--out", str(report)), (report / "validation.json",)))
+    command = ("validate", *map(str, files), "--out", str(report))
+    made.append(Step("validation", command, (report / "validation.json",), tuple(files)))
+    parts = [("signals", one, one, "all") for one in SIGNALS]
+    parts += [("signals", one, f"{one}-odd", "odd") for one in scale.classifiers]
+    parts += [("test", one, f"test-{one}", "all") for one in PROCESSES]
+    for source, process, name, groups in parts:
+        path, whole = out / f"{name}.h5", out / f"{source}.h5"
+        options = ["vary", str(whole), "--process", process, "--groups", groups, "--out", str(path)]
+        made.append(Step(name, tuple(options), (path,), (whole,)))
     return made
 
 
@@ -127,65 +133,107 @@ def _studies(scale: Scale, out: Path, configurations: Path, plans: Path) -> tupl
         options = ["study", str(plans / name), "--background", str(out / "train.h5"), "--runs", str(out / "runs")]
         signal = ["--signal", str(out / "signals.h5")]
         made.append(
-            Step(f"study-{name}", (*options, *signal), tuple(folder / "manifest.json" for folder in folders.values()))
+            Step(
+                f"study-{name}",
+                (*options, *signal),
+                tuple(folder / "manifest.json" for folder in folders.values()),
+                data=True,
+            )
         )
     return made, bundles
 
 
 def _references(scale: Scale, out: Path) -> list[Step]:
     made = []
-    kinds: list[tuple[str, str, list[str]]] = [(kind, kind, []) for kind in scale.fitted]
+    trained = ["--steps", str(scale.steps)]
+    kinds = [(kind, kind, trained if kind == "flow" else []) for kind in scale.fitted]
     for signal in scale.classifiers:
-        options = ["--signal", str(out / "signals.h5"), "--process", signal, "--steps", str(scale.classifier_steps)]
+        options = ["--signal", str(out / "signals.h5"), "--process", signal, *trained]
         kinds.append(("classifier", f"classifier-{signal}", options))
     for kind, name, options in kinds:
         folder = out / "references" / name
         command = ["reference", "--kind", kind, "--background", str(out / "train.h5"), *options, "--out", str(folder)]
-        made.append(Step(name, tuple(command), (folder / "manifest.json",)))
+        made.append(Step(name, tuple(command), (folder / "manifest.json",), data=True))
     return made
 
 
-def _variations(scale: Scale, out: Path) -> list[Step]:
-    made = []
-    for name in scale.variations:
-        options, signals = VARIATIONS[name]
-        for source in ("test", *(["signals"] if signals else [])):
-            path = out / f"{source}-{name}.h5"
-            made.append(Step(path.stem, ("vary", str(out / f"{source}.h5"), *options, "--out", str(path)), (path,)))
-    return made
+def _cards(out: Path, defaults: dict[str, Path]) -> Step:
+    """What the default bundles find, into their cards."""
+    command = ["report", *(word for folder in defaults.values() for word in ("--bundle", str(folder)))]
+    command += ["--background", str(out / "test.h5"), "--out", str(out / "report"), "--cards"]
+    command += [word for signal in SIGNALS for word in ("--signal", f"{signal}={out / signal}.h5")]
+    needs = [folder / "manifest.json" for folder in defaults.values()] + [out / "test.h5"]
+    return Step("cards", tuple(command), (out / "report" / "report.json",), tuple(needs))
 
 
-def _evaluations(scale: Scale, out: Path, bundles: dict[str, Path]) -> list[Step]:
-    common = ["--background", str(out / "test.h5"), "--replicas", str(scale.replicas)]
-    beyond = ["--beyond", f"{out / 'references' / 'menu'}@{MENU_RATE}"]
-    whole = [word for signal in SIGNALS for word in ("--signal", f"{signal}={out / signal}.h5")]
-    made = []
+@dataclass(frozen=True)
+class _Evaluations:
+    """The evaluations of ``bundles`` (by the name of their run) and of the yardsticks."""
 
-    def evaluation(name: str, folders: list[Path], options: list[str]) -> None:
+    scale: Scale
+    out: Path
+    bundles: dict[str, Path]
+
+    def steps(self) -> list[Step]:
+        """Every model on the test recording; the default ones on crossings; the trained on one process on others."""
+        references = {name: self.out / "references" / name for name in self.scale.fitted}
+        made = [self._one("references", list(references.values()), beyond=True)]
+        for signal in self.scale.classifiers:
+            folder = self.out / "references" / f"classifier-{signal}"
+            made.append(self._one(f"classifier-{signal}", [folder], signals={signal: f"{signal}-odd"}))
+        pairs = {name: opponent(name) for name in self.bundles}
+        for name, folder in self.bundles.items():
+            competing = [self.bundles[one] for one, other in pairs.items() if other == name and one != name]
+            if competing:
+                made.append(self._one(name, competing, beyond=True, against=folder))
+            elif pairs[name] == name or pairs[name] not in self.bundles:
+                made.append(self._one(name, [folder], beyond=True))
+            if _DEFAULTS.match(name) and name.startswith("nae"):
+                made.append(self._one(f"union-{name}", [folder, references["menu"]], union=True))
+        if set(_UNION) <= set(self.bundles):
+            made.append(self._one("union-representations", [self.bundles[one] for one in _UNION], union=True))
+        for process in PROCESSES:
+            trained = [folder for name, folder in self.bundles.items() if f"-on-{process}-" in name]
+            if trained:
+                others = {one: f"test-{one}" for one in PROCESSES if one != process}
+                made.append(self._one(f"inverse-{process}", trained, background=f"test-{process}", signals=others))
+        if self.scale.zerobias:
+            defaults = [folder for name, folder in self.bundles.items() if _DEFAULTS.match(name)]
+            made.append(self._one("zerobias", [*defaults, references["menu"]], background="zerobias"))
+        return made
+
+    def _one(
+        self,
+        name: str,
+        folders: list[Path],
+        background: str = "test",
+        signals: dict[str, str] | None = None,
+        beyond: bool = False,
+        against: Path | None = None,
+        union: bool = False,
+    ) -> Step:
+        out, menu = self.out, self.out / "references" / "menu"
         path = out / "evaluations" / f"{name}.json"
-        models = [word for folder in folders for word in ("--model", str(folder))]
-        made.append(_node(f"evaluate-{name}", ["evaluate", *models, *common, *options, "--json", str(path)], path))
-
-    evaluation("references", [out / "references" / name for name in scale.fitted], [*whole, *beyond])
-    for signal in scale.classifiers:
-        folder = out / "references" / f"classifier-{signal}"
-        evaluation(f"classifier-{signal}", [folder], ["--signal", f"{signal}={out / signal}-odd.h5"])
-    pairs = {name: opponent(name) for name in bundles}
-    for name, folder in bundles.items():
-        competing = [bundles[one] for one, other in pairs.items() if other == name and one != name]
-        if competing:
-            evaluation(name, competing, [*whole, *beyond, "--against", str(folder)])
-        elif pairs[name] == name or pairs[name] not in bundles:
-            evaluation(name, [folder], [*whole, *beyond])
-        if name.startswith("nae-events") and name.endswith("-seed1"):
-            evaluation(f"union-{name}", [folder, out / "references" / "menu"], [*whole, "--union"])
-    return made
+        files = {signal: out / f"{file}.h5" for signal, file in (signals or {one: one for one in SIGNALS}).items()}
+        command = ["evaluate", *(word for folder in folders for word in ("--model", str(folder)))]
+        command += ["--background", str(out / f"{background}.h5"), "--replicas", str(self.scale.replicas)]
+        command += [word for signal, file in files.items() for word in ("--signal", f"{signal}={file}")]
+        needs = [folder / "manifest.json" for folder in [*folders, *([against] if against else [])]]
+        needs += [out / f"{background}.h5", *files.values()]
+        if beyond:
+            command += ["--beyond", f"{menu}@{MENU_RATE}"]
+            needs.append(menu / "calibration.json")
+        command += ["--against", str(against)] if against else []
+        command += ["--union"] if union else []
+        return _node(f"evaluate-{name}", [*command, "--json", str(path)], path, tuple(needs))
 
 
 def opponent(name: str) -> str:
     """The plain autoencoder of the same size, seed and training set, which a run is compared with event by event."""
-    return re.sub(r"^n?ae-(events|energy|counting)-", "ae-events-", re.sub(r"^nae-(?!events|energy)", "ae-", name))
+    # One on a changed training set is compared with one on the same.
+    changed = re.sub(r"^n?ae(-energy)?-s-(?=a4l-|on-)", "ae-s-", name)
+    return re.sub(r"^n?ae-(events|energy|counting)-", "ae-events-", changed)
 
 
-def _node(name: str, command: list[str], makes: Path) -> Step:
-    return Step(name, tuple(command), (makes,), node=True)
+def _node(name: str, command: list[str], makes: Path, needs: tuple[Path, ...]) -> Step:
+    return Step(name, tuple(command), (makes,), needs, node=True)

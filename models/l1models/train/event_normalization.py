@@ -13,14 +13,12 @@ import jax
 import jax.numpy as jnp
 
 from l1models import layout
+from l1models.train import latent_chains
 from l1models.train.autoencoder import Autoencoder
 from l1models.train.event_chains import EventSpace, EventState, sample_events, to_codes
 from l1models.train.model import Params
 from l1models.train.objectives import Measures
 from l1models.train.representation import PT_SCALE
-from l1models.train.sampling import sample_on_sphere
-
-_ADAPTATION = 0.02
 
 
 class EventChains(NamedTuple):
@@ -69,11 +67,9 @@ class EventNormalization:
     def start(self, model: Autoencoder, params: Params, features: jax.Array, key: jax.Array) -> EventChains:
         """Latent chains at encoded background, event chains at its reconstructions."""
         latent_key, event_key = jax.random.split(key)
-        latent = model.encode(params, jax.random.choice(latent_key, features, (self.latent_chains,)))
-        begun = model.encode(params, jax.random.choice(event_key, features, (self.chains,)))
         return EventChains(
-            latent,
-            self.decoded(model, params, begun),
+            latent_chains.begun(model, params, features, latent_key, self.latent_chains),
+            self.decoded(model, params, latent_chains.begun(model, params, features, event_key, self.chains)),
             jnp.asarray(self.latent_sigma),
             jnp.mean(model.score(params, features)),
             jnp.zeros((), jnp.int32),
@@ -94,20 +90,15 @@ class EventNormalization:
         temperature = state.reference * self.hot_temperature ** (1 - progress) * self.temperature**progress
         choice_key, latent_key, which_key, pick_key, input_key = jax.random.split(key, 5)
 
-        fresh = model.encode(fixed, jax.random.choice(choice_key, features, (self.latent_chains,)))
-        renewed = jnp.arange(self.latent_chains) < self.latent_chains // 8
-        latent = jnp.where(renewed[:, None], fresh, state.latent)
-        latent, latent_acceptance = sample_on_sphere(
-            lambda z: model.score(fixed, model.decode(fixed, z)) / temperature,
-            latent,
-            latent_key,
-            self.latent_steps,
-            state.latent_sigma,
+        restart = jnp.arange(self.latent_chains)[:, None] < self.latent_chains // 8
+        keys = choice_key, latent_key
+        latent, latent_acceptance = latent_chains.advanced(
+            model, fixed, state.latent, restart, features, keys, temperature, self.latent_steps, state.latent_sigma
         )
         decoded = self.decoded(model, fixed, latent)
-        restart = jax.random.uniform(which_key, (self.chains, 1)) < self.restart_fraction
+        replaced = jax.random.uniform(which_key, (self.chains, 1)) < self.restart_fraction
         picked = jax.random.randint(pick_key, (self.chains,), 0, self.latent_chains)
-        events = EventState(*(jnp.where(restart, a[picked], b) for a, b in zip(decoded, state.events, strict=True)))
+        events = EventState(*(jnp.where(replaced, a[picked], b) for a, b in zip(decoded, state.events, strict=True)))
         events, input_acceptance = sample_events(
             self.space(),
             lambda x: model.score(fixed, model.representation.features(to_codes(x))) / temperature,
@@ -124,8 +115,8 @@ class EventNormalization:
             "leptons_model": jnp.mean(jnp.sum(events.hardness[:, 1:9] > 0, axis=1)),
             "jets_model": jnp.mean(jnp.sum(events.hardness[:, 9:] > 0, axis=1)),
         }
-        sigma = state.latent_sigma * jnp.exp(_ADAPTATION * (latent_acceptance - self.target_acceptance))
-        # Latent order is mixed so that the renewed ones are not always the same.
+        sigma = latent_chains.adapted(state.latent_sigma, latent_acceptance, self.target_acceptance)
+        # Latent order is mixed so that the restarted ones are not always the same.
         return EventChains(
             jnp.roll(latent, self.latent_chains // 8, axis=0), events, sigma, state.reference, state.step + 1
         ), measures

@@ -13,15 +13,14 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from l1models.train import latent_chains
 from l1models.train.autoencoder import Autoencoder
 from l1models.train.model import Model, Params
-from l1models.train.sampling import sample_in_box, sample_on_sphere
+from l1models.train.sampling import sample_in_box
 from l1models.train.variational import VariationalAutoencoder
 
 # How far chains may leave the hardware grid, in feature units: absent objects lie on its very edge.
 _MARGIN = 1.0
-# Change of the logarithm of a step length per training step and unit of acceptance.
-_ADAPTATION = 0.02
 
 Measures = dict[str, jax.Array]
 
@@ -130,7 +129,7 @@ class Normalization:
         """Latent chains, which begin at background events, both step lengths and E0."""
         reference = jnp.mean(model.score(params, features))
         return Chains(
-            model.encode(params, jax.random.choice(key, features, (self.chains,))),
+            latent_chains.begun(model, params, features, key, self.chains),
             jnp.asarray(self.latent_sigma),
             self.input_sigma * jnp.sqrt(reference),
             reference,
@@ -148,10 +147,9 @@ class Normalization:
             return jnp.divide(model.score(fixed, points), temperature)
 
         restart = jax.random.uniform(restart_key, (self.chains, 1)) < self.restart_fraction
-        fresh = model.encode(fixed, jax.random.choice(choice_key, features, (self.chains,)))
-        latent = jnp.where(restart, fresh, state.latent)
-        latent, latent_acceptance = sample_on_sphere(
-            lambda z: energy(model.decode(fixed, z)), latent, latent_key, self.latent_steps, state.latent_sigma
+        keys = choice_key, latent_key
+        latent, latent_acceptance = latent_chains.advanced(
+            model, fixed, state.latent, restart, features, keys, temperature, self.latent_steps, state.latent_sigma
         )
         lowest, highest = model.representation.bounds
         low, high = jnp.asarray(lowest - _MARGIN), jnp.asarray(highest + _MARGIN)
@@ -168,8 +166,8 @@ class Normalization:
         }
         chains = Chains(
             latent,
-            state.latent_sigma * jnp.exp(_ADAPTATION * (latent_acceptance - self.target_acceptance)),
-            state.input_sigma * jnp.exp(_ADAPTATION * (input_acceptance - self.target_acceptance)),
+            latent_chains.adapted(state.latent_sigma, latent_acceptance, self.target_acceptance),
+            latent_chains.adapted(state.input_sigma, input_acceptance, self.target_acceptance),
             state.reference,
         )
         return chains, samples, measures

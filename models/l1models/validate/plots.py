@@ -12,6 +12,11 @@ import numpy as np
 
 from l1models.validate.distributions import QUANTITIES, Contents
 
+matplotlib.rcParams.update({"svg.hashsalt": "l1models", "svg.fonttype": "none"})
+# What the overview shows, and its bins: enough to see a shape, few enough for a small file.
+_OVERVIEW = ("hard_jets", "lepton_pt", "jet_pt", "met", "ht", "mt", "pair_mass", "electrons", "muons")
+_BINS = 40
+
 
 def all_quantities(contents: Contents, folder: Path) -> None:
     """Write ``folder``/QUANTITY.png: normalised distributions with their statistical errors."""
@@ -33,3 +38,26 @@ def all_quantities(contents: Contents, folder: Path) -> None:
         figure.tight_layout()
         figure.savefig(folder / f"{key}.png", dpi=110, metadata={"Software": None})
         plt.close(figure)
+
+
+def overview(contents: Contents, path: Path) -> None:
+    """Nine distributions as one SVG in coarser bins; the same recording gives the same bytes."""
+    figure, panels = plt.subplots(3, 3, figsize=(11, 8.5))
+    for key, axes in zip(_OVERVIEW, panels.flat, strict=True):
+        edges = QUANTITIES[key].edges
+        # Whole numbers of bins together; multiplicities as they are.
+        joined = max(1, (len(edges) - 1) // _BINS)
+        coarse = edges[::joined]
+        for name, process in contents.processes.items():
+            found = process.distributions[key]
+            if found.values:
+                counts = found.counts[: (len(coarse) - 1) * joined].reshape(-1, joined).sum(axis=1)
+                axes.stairs(counts / np.diff(coarse) / found.values, coarse, label=name)
+        axes.set(xlabel=QUANTITIES[key].label, yscale="log")
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    if handles:
+        panels[0, 0].legend(handles, names, fontsize=7)
+    figure.suptitle(f"{contents.path.name}: densities")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)

@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
             rows.append(Row("all", f"events shared with {other}", shared, 0, 0, "recordings are disjoint"))
         seen.append((path.name, own))
         plots.all_quantities(contents, arguments.out / path.stem)
+        plots.overview(contents, arguments.out / f"{path.stem}.svg")
         failed += sum(not row.passed for row in rows)
         report.append(
             {

@@ -1,5 +1,7 @@
 """AUC, thresholds and signal efficiencies as `nae-trigger evaluate` computes them (src/evaluate), to the last digit.
 
+A second computation of every published figure, for the tests alone.
+
 Events of one ``source_group`` are one cluster; without groups every event is its own. Intervals come from a
 cluster bootstrap whose replicas draw threshold and signal again. All sums are of integers.
 """
@@ -7,17 +9,19 @@ cluster bootstrap whose replicas draw threshold and signal again. All sums are o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
-from l1models.report import bootstrap
+from l1models.report.thresholds import effective_events, rate_interval, threshold_at
+from tests import bootstrap
 
 Scores = NDArray[np.float32]
 Groups = NDArray[np.int64]
 FEW_EVENTS = 10
+RATES = (1e-3, 1e-4, 1e-5)
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,6 @@ class Performance:
 
     auc: NDArray[np.float64]
     efficiency: NDArray[np.float64]
-
-
-def threshold_at(background: Scores, rate: float) -> np.float32:
-    """The lowest score of the at most floor(rate x N) background events that pass; above all where none may."""
-    falling = np.sort(background)[::-1]
-    allowed = int(np.floor(rate * len(falling) + 1e-6))
-    if allowed >= len(falling):
-        return np.float32(falling[-1])
-    passing = int(np.searchsorted(-falling, -falling[allowed]))
-    return np.float32(falling[passing - 1]) if passing else np.nextafter(falling[0], np.float32(np.inf))
 
 
 def perform(
@@ -130,15 +124,8 @@ def efficiency_interval(replicas: NDArray[np.float64], groups: Groups) -> tuple[
     low, high = central_interval(replicas)
     effective = effective_events(groups)
     passing = round(signal * events) * (effective / events)
-    exact_low = 0.0 if passing <= 0 else float(beta.ppf(0.025, passing, effective - passing + 1))
-    exact_high = 1.0 if passing >= effective else float(beta.ppf(0.975, passing + 1, effective - passing))
+    exact_low, exact_high = rate_interval(passing, effective)
     return signal, min(low, exact_low), max(high, exact_high)
-
-
-def effective_events(groups: Groups) -> float:
-    """Kish's effective number of events (Survey Sampling, 1965)."""
-    counts = np.unique(groups, return_counts=True)[1]
-    return float(counts.sum() ** 2 / np.sum(counts.astype(np.int64) ** 2))
 
 
 def working_points(
@@ -152,3 +139,28 @@ def working_points(
         signal, low, high = efficiency_interval(replicas, groups)
         points.append(Efficiency(rate, signal, low, high, float(threshold), passing, passing < FEW_EVENTS))
     return points
+
+
+def measure(
+    model: str, background: Scores, background_groups: Groups, signals: dict[str, tuple[Scores, Groups]]
+) -> dict[str, Any]:
+    """What `nae-trigger evaluate --json` says of one model, but for what it sculpts; ``signals``: scores, groups."""
+    rows = []
+    for name, performance in perform(background, background_groups, signals, RATES).items():
+        scores, groups = signals[name]
+        rows.append(
+            {
+                "name": name,
+                "events": len(scores),
+                "effective_events": effective_events(groups),
+                "auc": float(performance.auc[-1]),
+                "auc_error": spread(performance.auc),
+                "efficiency": [asdict(point) for point in working_points(performance, background, groups, RATES)],
+            }
+        )
+    return {
+        "model": model,
+        "background_events": len(background),
+        "effective_background_events": effective_events(background_groups),
+        "signals": rows,
+    }
