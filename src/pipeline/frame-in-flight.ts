@@ -108,17 +108,17 @@ export class FrameInFlight {
 
   /**
    * Keep what came of the frame and let go of its bytes, so that a frame that waits for its transaction holds little.
-   * The views of the results become copies.
+   * The views of the results become copies (`slice` of a Buffer would be another view).
    */
   letGo(): void {
     this.wire = undefined;
     this.heldBytes = RESULT_OVERHEAD_BYTES;
     for (const [at, event] of this.accepted.entries()) {
-      this.accepted[at] = { ...event, objects: event.objects.slice() };
+      this.accepted[at] = { ...event, objects: new Uint8Array(event.objects) };
       this.heldBytes += RESULT_OVERHEAD_BYTES + event.objects.length;
     }
     for (const [at, letter] of this.deadLetters.entries()) {
-      this.deadLetters[at] = { ...letter, bytes: letter.bytes.slice() };
+      this.deadLetters[at] = { ...letter, bytes: new Uint8Array(letter.bytes) };
       this.heldBytes += RESULT_OVERHEAD_BYTES + letter.bytes.length;
     }
     this.record.letGo?.();
