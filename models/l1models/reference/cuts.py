@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l1models import layout
-from l1models.export.graph import INPUT, Graph
+from l1models.export.graph import Graph
 from l1models.reference.reference import Codes
 
 _WIDTH = 3 * layout.OBJECTS
@@ -48,7 +48,7 @@ class Momentum:
 
     def write(self, graph: Graph) -> str:
         """One matrix product."""
-        return graph.weighted_sum(graph.add("Cast", INPUT, to=1), _sum_of(self.slots) * layout.PT_LSB)
+        return graph.weighted_sum(graph.add("Cast", graph.codes(), to=1), _sum_of(self.slots) * layout.PT_LSB)
 
     def describe(self) -> dict[str, Any]:
         """The cut."""
@@ -68,9 +68,9 @@ class LeptonPt:
         return (np.maximum(pt[:, _ELECTRON], pt[:, _MUON]) * layout.PT_LSB).astype(np.float32)
 
     def write(self, graph: Graph) -> str:
-        """The larger of two columns."""
-        values = graph.add("Cast", INPUT, to=1)
-        leading = graph.add("Max", graph.column(values, _ELECTRON), graph.column(values, _MUON))
+        """The larger of two rows."""
+        values = graph.add("Cast", graph.codes(), to=1)
+        leading = graph.add("Max", graph.row(values, _ELECTRON), graph.row(values, _MUON))
         return graph.add("Mul", leading, graph.constant(layout.PT_LSB))
 
     def describe(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class ObjectCount:
 
     def write(self, graph: Graph) -> str:
         """Each pT code clipped to 1, and summed."""
-        values = graph.add("Cast", INPUT, to=1)
+        values = graph.add("Cast", graph.codes(), to=1)
         present = graph.add("Clip", values, graph.constant(0.0), graph.constant(1.0))
         return graph.weighted_sum(present, _sum_of(slice(_ELECTRON, layout.OBJECTS)))
 
@@ -169,14 +169,14 @@ class Menu:
     def write(self, graph: Graph) -> str:
         """Seeds' values, their piecewise linear curves, and the largest."""
         seeds, points = self.knots.shape
-        values = graph.add("Cast", INPUT, to=1)
-        sums = graph.add("MatMul", values, graph.constant(np.stack(list(SUMS.values()), axis=1)))
-        both = graph.add("Min", graph.column(values, _ELECTRON), graph.column(values, _MUON))
-        each = graph.add("Concat", sums, both, axis=1)
+        values = graph.add("Cast", graph.codes(), to=1)
+        sums = graph.linear(values, np.stack(list(SUMS.values()), axis=1))
+        both = graph.add("Min", graph.row(values, _ELECTRON), graph.row(values, _MUON))
+        each = graph.add("Concat", sums, both, axis=0)
         spread = np.kron(np.eye(seeds), np.ones((1, points)))
         above = graph.add("Relu", graph.linear(each, spread, -self.knots.reshape(-1)))
-        curves = graph.add("MatMul", above, graph.constant(spread.T * self.changes.reshape(-1, 1)))
-        return graph.add("ReduceMax", curves, graph.constant([1], np.int64), keepdims=1)
+        curves = graph.linear(above, spread.T * self.changes.reshape(-1, 1))
+        return graph.add("ReduceMax", curves, graph.constant([0], np.int64), keepdims=1)
 
     def describe(self) -> dict[str, Any]:
         """The seeds."""

@@ -52,5 +52,5 @@ def features(codes: Codes) -> NDArray[np.float32]:
 
 
 def write(graph: Graph) -> str:
-    """Add the representation to ``graph``; returns the name of its graph units, float32 (N, 57)."""
+    """Add the representation to ``graph``; returns the name of its graph units, float32 (57, N)."""
     return _REPRESENTATION.write(graph).units

@@ -156,13 +156,13 @@ class Flow:
         """Table look-ups, couplings and the sum."""
         width = layout.OBJECTS
         units, pt = _RELATIVE.write(graph)
-        _, eta, phi = graph.add_many("Split", [units, graph.constant([width] * 3, np.int64)], 3, axis=1)
+        _, eta, phi = graph.split(units, [width] * 3)
         pt_terms, eta_terms = self._terms()
         slots = np.arange(width)
         present = graph.add("Clip", pt, graph.constant(0.0), graph.constant(1.0))
         always = np.zeros(width)
         always[0] = 1
-        there = graph.add("Max", present, graph.constant(always))
+        there = graph.add("Max", present, graph.for_rows(always))
         angles = np.arange(layout.PHI_CODES) * layout.PHI_LSB + layout.PHI_CODE_MIN * layout.PHI_LSB
         turned = np.full(width, float(-layout.PHI_CODE_MIN))
         radius = graph.look_up(_radius(self.marginals.level), pt, slots * PT_CODES)
@@ -170,9 +170,9 @@ class Flow:
         v = graph.add("Mul", radius, graph.look_up(np.sin(angles), phi, turned))
         eta_at = slots * ETA_CODES + ETA_CODES // 2
         w = graph.add("Mul", graph.look_up(self.marginals.eta, eta, eta_at), present)
-        points = graph.add("Concat", u, v, w, axis=1)
+        points = graph.add("Concat", u, v, w, axis=0)
         plane = coordinates(np.eye(width))
-        mask = graph.add("MatMul", there, graph.constant(plane))
+        mask = graph.linear(there, plane)
 
         total = graph.weighted_sum(graph.look_up(pt_terms, pt, slots * PT_CODES), np.ones(width))
         eta_part = graph.add("Mul", graph.look_up(eta_terms, eta, eta_at), present)
@@ -180,13 +180,13 @@ class Flow:
         index = np.zeros((width, 1))
         for part, stride in zip(_COUNTS, (_SIZES[1] * _SIZES[2], _SIZES[2], 1), strict=True):
             index[part] = stride
-        number = graph.add("MatMul", present, graph.constant(index))
+        number = graph.linear(present, index)
         total = graph.add("Add", total, graph.look_up(self.counts + SHIFT, number, 0.0))
         for coupling, read in enumerate(self.masks):
             layer = {name: weights[coupling] for name, weights in self.params.items()}
             kernels = _masked(layer, read)
             hidden = graph.linear(points, kernels["points"], layer["bias"])
-            context = graph.add("MatMul", there, graph.constant(kernels["present"]))
+            context = graph.linear(there, kernels["present"])
             hidden = graph.add("Relu", graph.add("Add", hidden, context))
             hidden = graph.add("Relu", graph.linear(hidden, layer["middle"], layer["middle_bias"]))
             raw = graph.linear(hidden, kernels["stretch"], kernels["stretch_bias"])

@@ -103,9 +103,9 @@ class Autoencoder:
         """Add the score to ``graph``."""
         return self.write_energy(graph, params)[0]
 
-    def write_energy(self, graph: Graph, params: Params) -> tuple[str, str]:
-        """Add the score, with the feature scales folded into the first and last layer and the weights; names of the
-        score and of the pT codes."""
+    def write_energy(self, graph: Graph, params: Params, factor: float = 1.0, offset: float = 0.0) -> tuple[str, str]:
+        """Add score x ``factor`` + ``offset``, with the feature scales folded into the first and last layer and the
+        weights; names of the result and of the pT codes."""
         layers = [
             (np.asarray(kernel, np.float64), np.asarray(bias, np.float64))
             for kernel, bias in params[: len(self.widths) - 1]
@@ -126,7 +126,7 @@ class Autoencoder:
                 values = graph.add("Relu", values)
         error = graph.add("Sub", values, units)
         weights = np.asarray(self.weights(params), np.float64)
-        score = graph.weighted_sum(graph.add("Mul", error, error), weights * scales**2)
+        score = graph.weighted_sum(graph.add("Mul", error, error), weights * scales**2 * factor)
         present = ""
         if self.trained_energy or self.per_object:
             present = graph.add("Clip", pt_codes, graph.constant(0.0), graph.constant(1.0))
@@ -135,7 +135,10 @@ class Autoencoder:
             score = graph.add("Div", score, graph.add("Add", objects, graph.constant(1 / layout.OBJECTS)))
         if self.trained_energy:
             energies = np.asarray(self.presence_energies(params), np.float64)
-            score = graph.add("Add", score, graph.weighted_sum(present, energies))
+            of_objects = graph.linear(present, energies[:, None] * factor, [offset] if offset else None)
+            score = graph.add("Add", score, of_objects)
+        elif offset:
+            score = graph.add("Add", score, graph.constant(offset))
         return score, pt_codes
 
     def describe(self) -> dict[str, Any]:

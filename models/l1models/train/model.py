@@ -31,7 +31,7 @@ class Model(Protocol):
         """Scores (N,), >= 0, of features (N, 57)."""
 
     def write(self, graph: Graph, params: Params) -> str:
-        """Add representation and score to ``graph``; returns the name of the score, float32 (N, 1)."""
+        """Add representation and score to ``graph``; returns the name of the score, float32 (1, N)."""
 
     def describe(self) -> dict[str, Any]:
         """Architecture for the manifest."""

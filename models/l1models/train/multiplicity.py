@@ -91,15 +91,14 @@ class CountingAutoencoder:
     def write(self, graph: Graph, params: Params) -> str:
         """Add the score to ``graph``."""
         inner, counted = params
-        energy, pt_codes = self.energy.write_energy(graph, inner)
-        present = graph.add("Clip", pt_codes, graph.constant(0.0), graph.constant(1.0))
-        pairs = graph.add("MatMul", present, graph.constant(np.asarray(counted.form)))
-        pairs = graph.add("Mul", pairs, present)
         weight = 4 * self.multiplicity.energy_weight
+        # weight (1 + E / E0)^(1/4), the weight taken below the root.
+        below = weight**4
+        energy, pt_codes = self.energy.write_energy(graph, inner, below / float(counted.reference), below)
+        rooted = graph.add("Sqrt", graph.add("Sqrt", energy))
+        present = graph.add("Clip", pt_codes, graph.constant(0.0), graph.constant(1.0))
+        pairs = graph.add("Mul", graph.linear(present, np.asarray(counted.form)), present)
         numbers = graph.linear(pairs, np.ones((layout.OBJECTS, 1)), [float(counted.constant) - weight])
-        ratio = graph.add("Mul", energy, graph.constant(1 / float(counted.reference)))
-        rooted = graph.add("Sqrt", graph.add("Sqrt", graph.add("Add", ratio, graph.constant(1.0))))
-        rooted = graph.add("Mul", rooted, graph.constant(weight))
         return graph.add("Relu", graph.add("Add", rooted, numbers))
 
     def describe(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l1models import layout
-from l1models.export.graph import INPUT, Graph
+from l1models.export.graph import Graph
 
 FEATURES = 3 * layout.OBJECTS
 INPUT_LAYOUT = "hw-int16-planar"
@@ -38,7 +38,7 @@ _ANGLES = np.arange(layout.PHI_CODE_MIN, layout.PHI_CODE_MAX + 1) * layout.PHI_L
 
 
 class Written(NamedTuple):
-    """Names in a graph: the graph units, float32 (N, width), and the pT codes as float32, (N, 19)."""
+    """Names in a graph: the graph units, float32 (width, N), and the pT codes as float32, (19, N)."""
 
     units: str
     pt_codes: str
@@ -184,26 +184,23 @@ class Representation:
 
     def write(self, graph: Graph) -> Written:
         """Add the representation to ``graph``."""
-        parts = graph.constant([layout.OBJECTS] * 3, np.int64)
-        values = graph.add("Cast", INPUT, to=1)
-        pt, eta, phi = graph.add_many("Split", [values, parts], 3, axis=1)
+        planes = graph.split(graph.codes(), [layout.OBJECTS] * 3)
+        pt, eta, phi = (graph.add("Cast", plane, to=1) for plane in planes)
         codes = pt
         electron_leads = present = ""
         if self.reflect_eta or self.phi_reference == "lepton":
-            electron_leads = graph.add("GreaterOrEqual", graph.column(pt, _ELECTRON), graph.column(pt, _MUON))
+            electron_leads = graph.add("GreaterOrEqual", graph.row(pt, _ELECTRON), graph.row(pt, _MUON))
         if self.reflect_eta:
-            leading = graph.add("Where", electron_leads, graph.column(eta, _ELECTRON), graph.column(eta, _MUON))
+            leading = graph.add("Where", electron_leads, graph.row(eta, _ELECTRON), graph.row(eta, _MUON))
             # -1 or 1 from an integer code: 2 eta + 1 is never zero.
             odd = graph.add("Add", graph.add("Mul", leading, graph.constant(2.0)), graph.constant(1.0))
             sign = graph.add("Clip", odd, graph.constant(-1.0), graph.constant(1.0))
-            eta = graph.add("Mul", eta, _to_all_objects(graph, sign))
+            eta = graph.add("Mul", eta, sign)
         if self.phi_reference == "met":
-            difference = np.eye(layout.OBJECTS)
-            difference[0] -= 1
-            phi = graph.add("MatMul", phi, graph.constant(difference))
+            phi = graph.add("Sub", phi, graph.row(phi, 0))
         elif self.phi_reference == "lepton":
-            leading = graph.add("Where", electron_leads, graph.column(phi, _ELECTRON), graph.column(phi, _MUON))
-            phi = graph.add("Sub", phi, _to_all_objects(graph, leading))
+            leading = graph.add("Where", electron_leads, graph.row(phi, _ELECTRON), graph.row(phi, _MUON))
+            phi = graph.add("Sub", phi, leading)
         if self.phi_reference != "none":
             turns = graph.add("Mul", phi, graph.constant(1 / _CODES_PER_TURN))
             turns = graph.add("Floor", graph.add("Add", turns, graph.constant(_HALF_TURN)))
@@ -216,15 +213,15 @@ class Representation:
             pt = graph.add("Mul", pt, graph.look_up(np.cosh(_ETAS), eta, _ETA_OFFSET))
         scale = self._pt_scale_codes
         if len(set(self.pt_scales)) == 1:
-            scale = scale[0]
+            scale = scale[:1]
         if self.pt == "log":
-            ratio = graph.add("Mul", pt, graph.constant(1 / scale))
+            ratio = graph.add("Mul", pt, graph.for_rows(1 / scale))
             pt = graph.add("Log", graph.add("Add", ratio, graph.constant(1.0)))
         else:
-            root = graph.add("Add", pt, graph.constant(scale))
+            root = graph.add("Add", pt, graph.for_rows(scale))
             for _ in range(_SQUARE_ROOTS[self.pt]):
                 root = graph.add("Sqrt", root)
-            pt = graph.add("Sub", root, graph.constant(_rooted(scale, self.pt)))
+            pt = graph.add("Sub", root, graph.for_rows(_rooted(scale, self.pt)))
         outputs = [pt, eta, phi]
         if self.coordinates != "polar":
             cosine, sine = (graph.look_up(f(_ANGLES), phi, -layout.PHI_CODE_MIN) for f in (np.cos, np.sin))
@@ -236,7 +233,7 @@ class Representation:
                 outputs = [graph.add("Mul", across, cosine), graph.add("Mul", across, sine), along]
         if self.presence:
             outputs = [*outputs, present]
-        return Written(graph.add("Concat", *outputs, axis=1), codes)
+        return Written(graph.add("Concat", *outputs, axis=0), codes)
 
 
 def by_class(values: NDArray[Any]) -> NDArray[Any]:
@@ -248,11 +245,6 @@ def _rooted(values: Any, transform: str) -> Any:
     for _ in range(_SQUARE_ROOTS[transform]):
         values = jnp.sqrt(values) if isinstance(values, jax.Array) else np.sqrt(values)
     return values
-
-
-def _to_all_objects(graph: Graph, column: str) -> str:
-    # A product with a row of ones: ONNX Runtime broadcasts (N, 1) to (N, 19) ten times slower.
-    return graph.add("MatMul", column, graph.constant(np.ones((1, layout.OBJECTS))))
 
 
 @dataclass(frozen=True)

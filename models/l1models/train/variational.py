@@ -127,8 +127,7 @@ class VariationalAutoencoder:
         values = mean
         if self.dirichlet:
             shares = _write_exponential(graph, _write_clip(graph, mean))
-            ones = graph.constant(np.ones((self.latent, self.latent)))
-            values = graph.add("Div", shares, graph.add("MatMul", shares, ones))
+            values = graph.add("Div", shares, graph.linear(shares, np.ones((self.latent, self.latent))))
         decoder[-1] = (decoder[-1][0] / scales, decoder[-1][1] / scales)
         for kernel, bias in decoder[:-1]:
             values = graph.add("Relu", graph.linear(values, kernel, bias))
