@@ -79,6 +79,15 @@ def test_the_full_scale_uses_a_seed_for_one_purpose() -> None:
     assert sorted(seeds) == ["1", "2", "4", "5", "6"]
     made = [path for step in planned for path in step.makes]
     assert len(set(made)) == len(made)
+    # Whatever a step needs was made before it; what is trained on crossings is tested on the other half of them.
+    known: set[Path] = set()
+    for step in planned:
+        assert set(step.needs) <= known, step.name
+        known |= {*step.makes}
+    (tested,) = (step for step in planned if step.name == "evaluate-zerobias-trained")
+    assert "out/zerobias-odd.h5" in tested.command and "out/zerobias.h5" not in tested.command
+    (trained,) = (step for step in planned if step.name == "study-crossings.yaml")
+    assert trained.command[trained.command.index("--background") + 1] == "out/zerobias-even.h5"
 
 
 def test_spread_is_over_seeds_and_the_interval_that_of_the_first() -> None:

@@ -15,7 +15,7 @@ def write(out: Path) -> str:
     """Write ``results.md``, ``results.json`` and the plots into ``out``; returns the Markdown."""
     files = {path.stem: json.loads(path.read_text()) for path in sorted((out / "evaluations").glob("*.json"))}
     # On the test recording; the others have tables of their own.
-    main = [one for name, one in files.items() if name != "zerobias" and not name.startswith("inverse-")]
+    main = [one for name, one in files.items() if not name.startswith(("zerobias", "inverse-"))]
     rows = collect(main)
     sections = {
         "All models": tables.absolute(rows),
@@ -26,7 +26,7 @@ def write(out: Path) -> str:
         "Sculpting": tables.sculpting(main),
         "Trained on one process, tested on others": tables.inverse(files),
         "Elsewhere than where the threshold was set": tables.robust(_read(out / "robustness.json")),
-        "Unfiltered crossings": tables.crossings(_read(out / "zerobias.json"), files.get("zerobias")),
+        "Unfiltered crossings": tables.crossings(_read(out / "zerobias.json"), files),
     }
     text = "\n".join(f"## {title}\n\n{table}" for title, table in sections.items() if table)
     (out / "results.md").write_text(text)

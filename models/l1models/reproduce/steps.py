@@ -15,6 +15,7 @@ RATES = ("1e-2", "1e-3", "1e-4", "1e-5")
 # Of the test recording's background, trained on one and tested on the others.
 PROCESSES = ("W", "Z", "ttbar", "QCD")
 _DEFAULTS = re.compile(r"^n?ae-events-[sm]-seed1$")
+_CROSSINGS = "-on-crossings-"
 # Paths of other representations that are joined in one trigger.
 _UNION = ("nae-events-s-seed1", "nae-s-cos-sin-seed1", "nae-s-cartesian-seed1")
 
@@ -28,7 +29,8 @@ class Scale:
     calibration: int
     test: int
     zerobias: int
-    plans: tuple[str, ...]
+    # By the recording that they train on.
+    plans: dict[str, tuple[str, ...]]
     replicas: int
     # Training steps of classifiers and of the flow.
     steps: int
@@ -48,13 +50,15 @@ SCALES = {
         1_250_000,
         3_000_000,
         1_000_000,
-        ("results.yaml", "robustness.yaml", "representations.yaml"),
+        {"train": ("results.yaml", "robustness.yaml", "representations.yaml"), "zerobias-even": ("crossings.yaml",)},
         200,
         6000,
         SIGNALS,
     ),
     # What a test runs: every kind of step, and no figure of it means anything.
-    "small": Scale(1_500, 100, 600, 800, 0, ("small.yaml",), 40, 50, ("A4l",), ("jets-up",), ("menu", "numbers"), 200),
+    "small": Scale(
+        1_500, 100, 600, 800, 0, {"train": ("small.yaml",)}, 40, 50, ("A4l",), ("jets-up",), ("menu", "numbers"), 200
+    ),
 }
 
 
@@ -116,6 +120,8 @@ def _recordings(scale: Scale, out: Path, workers: int) -> list[Step]:
     parts = [("signals", one, one, "all") for one in SIGNALS]
     parts += [("signals", one, f"{one}-odd", "odd") for one in scale.classifiers]
     parts += [("test", one, f"test-{one}", "all") for one in PROCESSES]
+    # Crossings to train on, and crossings to test that.
+    parts += [("zerobias", "zerobias", f"zerobias-{half}", half) for half in ("even", "odd") if scale.zerobias]
     for source, process, name, groups in parts:
         path, whole = out / f"{name}.h5", out / f"{source}.h5"
         options = ["vary", str(whole), "--process", process, "--groups", groups, "--out", str(path)]
@@ -126,11 +132,18 @@ def _recordings(scale: Scale, out: Path, workers: int) -> list[Step]:
 def _studies(scale: Scale, out: Path, configurations: Path, plans: Path) -> tuple[list[Step], dict[str, Path]]:
     made: list[Step] = []
     bundles: dict[str, Path] = {}
-    for name in scale.plans:
+    for recording, name in [(recording, name) for recording, names in scale.plans.items() for name in names]:
         planned = [item.name for item in plan.load(plans / name, configurations)]
         folders = {item: out / "runs" / item / "bundle" for item in planned}
         bundles |= folders
-        options = ["study", str(plans / name), "--background", str(out / "train.h5"), "--runs", str(out / "runs")]
+        options = [
+            "study",
+            str(plans / name),
+            "--background",
+            str(out / f"{recording}.h5"),
+            "--runs",
+            str(out / "runs"),
+        ]
         signal = ["--signal", str(out / "signals.h5")]
         made.append(
             Step(
@@ -181,8 +194,9 @@ class _Evaluations:
         for signal in self.scale.classifiers:
             folder = self.out / "references" / f"classifier-{signal}"
             made.append(self._one(f"classifier-{signal}", [folder], signals={signal: f"{signal}-odd"}))
-        pairs = {name: opponent(name) for name in self.bundles}
-        for name, folder in self.bundles.items():
+        pairs = {name: opponent(name) for name in self.bundles if _CROSSINGS not in name}
+        for name in pairs:
+            folder = self.bundles[name]
             competing = [self.bundles[one] for one, other in pairs.items() if other == name and one != name]
             if competing:
                 made.append(self._one(name, competing, beyond=True, against=folder))
@@ -200,6 +214,8 @@ class _Evaluations:
         if self.scale.zerobias:
             defaults = [folder for name, folder in self.bundles.items() if _DEFAULTS.match(name)]
             made.append(self._one("zerobias", [*defaults, references["menu"]], background="zerobias"))
+            trained = [folder for name, folder in self.bundles.items() if _CROSSINGS in name]
+            made.append(self._one("zerobias-trained", [*trained, references["menu"]], background="zerobias-odd"))
         return made
 
     def _one(

@@ -224,7 +224,7 @@ def robust(measured: dict[str, Any] | None) -> str:
     return _table(titles, lines) if lines else ""
 
 
-def crossings(measured: dict[str, Any] | None, evaluation: Evaluation | None) -> str:
+def crossings(measured: dict[str, Any] | None, evaluations: dict[str, Evaluation]) -> str:
     """Hz of calibrated thresholds on unfiltered crossings, and what models find at fractions of those."""
     if not measured:
         return ""
@@ -239,8 +239,8 @@ def crossings(measured: dict[str, Any] | None, evaluation: Evaluation | None) ->
         f"{measured['crossings_hz'] / 1e6:.1f} MHz of crossings.\n\n"
     )
     text += _table(["model", "calibrated for", "threshold", "crossings that pass (independent)", "Hz"], lines)
-    if evaluation:
-        lines = []
+    for title in [name for name in evaluations if name.startswith("zerobias")]:
+        evaluation, lines = evaluations[title], []
         for one in [evaluation, *evaluation["further_models"]]:
             for at, rate in enumerate(_RATES):
                 points = [signal["efficiency"][at] for signal in one["signals"]]
@@ -250,6 +250,6 @@ def crossings(measured: dict[str, Any] | None, evaluation: Evaluation | None) ->
                 name = without_seed(one["model"]) if at == 0 else ""
                 lines.append([name, rate + mark, hertz, f"{points[0]['threshold']:.5g}", *cells])
         names = [signal["name"] for signal in evaluation["signals"]]
-        titles = ["model", "of all crossings", "Hz", "threshold", *(f"% {name}" for name in names)]
-        text += "\n" + _table(titles, lines)
+        titles = ["model", f"of {evaluation['background_events']:,} crossings", "Hz", "threshold"]
+        text += "\n" + _table([*titles, *(f"% {name}" for name in names)], lines)
     return text

@@ -54,6 +54,7 @@ def overview(contents: Contents, path: Path) -> None:
                 counts = found.counts[: (len(coarse) - 1) * joined].reshape(-1, joined).sum(axis=1)
                 axes.stairs(counts / np.diff(coarse) / found.values, coarse, label=name)
         axes.set(xlabel=QUANTITIES[key].label, yscale="log")
+        axes.minorticks_off()
     handles, names = panels[0, 0].get_legend_handles_labels()
     if handles:
         panels[0, 0].legend(handles, names, fontsize=7)
