@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l1models import layout
-from l1models.export.graph import INPUT, Graph
+from l1models.export.graph import Graph
 from l1models.reference.reference import Codes
 from l1models.train import multiplicity
 
@@ -42,9 +42,9 @@ class Numbers:
         """Presences from clipped pT codes, and the form."""
         columns = np.zeros((3 * layout.OBJECTS, layout.OBJECTS))
         columns[: layout.OBJECTS] = np.eye(layout.OBJECTS)
-        momenta = graph.add("MatMul", graph.add("Cast", INPUT, to=1), graph.constant(columns))
+        momenta = graph.linear(graph.add("Cast", graph.codes(), to=1), columns)
         present = graph.add("Clip", momenta, graph.constant(0.0), graph.constant(1.0))
-        pairs = graph.add("Mul", graph.add("MatMul", present, graph.constant(self.form)), present)
+        pairs = graph.add("Mul", graph.linear(present, self.form), present)
         return graph.linear(pairs, np.ones((layout.OBJECTS, 1)), [float(self.constant)])
 
     def describe(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from l1models.reproduce.row import Row
 from l1models.reproduce.steps import SIGNALS
 
 _SEED = re.compile(r"-seed\d+$")
+_OTHER_SEED = re.compile(r"-seed(?!1$)\d+$")
 _RATES = ("1e-3", "1e-4", "1e-5")
 Evaluation = dict[str, Any]
 
@@ -144,7 +145,7 @@ def pure(evaluations: Iterable[Evaluation]) -> str:
     lines = []
     for one in _each(evaluations):
         points = {signal["name"]: signal["efficiency"] for signal in one["signals"]}
-        if not re.search(r"-seed1$|^[^0-9]*$", one["model"]) or "pure" not in next(iter(points.values()))[0]:
+        if _OTHER_SEED.search(one["model"]) or "pure" not in next(iter(points.values()))[0]:
             continue
         for at, rate in enumerate(_RATES):
             cells = [
@@ -184,7 +185,7 @@ def sculpting(evaluations: Iterable[Evaluation]) -> str:
     """Rank correlations of score with HT and visible mass, and means of those in passing background; first seeds."""
     lines = []
     for one in _each(evaluations):
-        if not re.search(r"-seed1$|^[^0-9]*$", one["model"]):
+        if _OTHER_SEED.search(one["model"]):
             continue
         cells = []
         for shape in (one["sculpting"]["ht"], one["sculpting"]["mass"]):
