@@ -1,5 +1,6 @@
 /**
- * The benches that have a stored baseline, one after the other, and how their ratios compare with it.
+ * The benches that have a stored baseline, one after the other, and how their ratios compare with it. About five
+ * minutes on two cores; leave the machine alone meanwhile.
  *
  *   npm run bench -- [--compare] [--update] [--tolerance PERCENT]
  *
@@ -16,7 +17,14 @@ import { parseArgs } from 'node:util';
 
 import { fallen, ratiosOf, type BenchResult, type Ratios } from './ratios.js';
 
-const BENCHES = ['micro', 'recording-to-decision', 'kafka-to-kafka', 'exactly-once'] as const;
+/** With what makes them short enough to be run together. */
+const BENCHES: readonly (readonly [bench: string, ...options: string[]])[] = [
+  ['micro', '--time', '500'],
+  ['recording-to-decision'],
+  ['kafka-to-kafka'],
+  ['exactly-once'],
+  ['latency', '--repetitions', '3', '--seconds', '4'],
+];
 const BASELINE = fileURLToPath(new URL('../../bench/baseline.json', import.meta.url));
 
 interface Baseline extends Pick<BenchResult, 'date' | 'machine' | 'versions'> {
@@ -38,10 +46,10 @@ if (values.compare && !existsSync(BASELINE))
 const folder = mkdtempSync(join(tmpdir(), 'nae-trigger-bench-'));
 const results: BenchResult[] = [];
 try {
-  for (const bench of BENCHES) {
+  for (const [bench, ...options] of BENCHES) {
     const json = join(folder, `${bench}.json`);
     const script = fileURLToPath(new URL(`${bench}.bench.js`, import.meta.url));
-    execFileSync(process.execPath, [script, '--json', json], { stdio: 'inherit' });
+    execFileSync(process.execPath, [script, ...options, '--json', json], { stdio: 'inherit' });
     results.push(JSON.parse(readFileSync(json, 'utf8')) as BenchResult);
   }
 } finally {

@@ -11,6 +11,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { bestBareRuntime } from '#nae/benchmark/bare-runtime.js';
+import { fillTopic } from '#nae/benchmark/fill-topic.js';
 import type { ConsumeJob, ConsumeOutcome } from '#nae/benchmark/consume.js';
 import { consume } from '#nae/benchmark/measured-process.js';
 import { median } from '#nae/benchmark/timing.js';
@@ -18,7 +19,7 @@ import { startLocalBroker } from '#nae/broker/local-broker.js';
 import { silentLogger } from '#nae/telemetry/logger.js';
 
 import { benchArguments, report } from './report.js';
-import { distinctCodes, fillTopic, shippedBundles } from './workload.js';
+import { distinctCodes, frames, shippedBundles } from './workload.js';
 
 const TOPIC = 'l1.frames';
 const settings = benchArguments({ events: 1 << 22, repetitions: 5, partitions: 4 });
@@ -28,14 +29,14 @@ const codes = distinctCodes();
 
 const broker = await startLocalBroker({ log, topics: [{ name: TOPIC, partitions }] });
 try {
-  await fillTopic(broker, TOPIC, codes, events);
+  await fillTopic(broker, TOPIC, frames(codes, events));
 
   const rows: Record<string, string | number>[] = [];
   for (const { size, name, bundle } of await shippedBundles()) {
     const threshold = await (await bestBareRuntime(bundle, codes)).threshold();
     const model = { directory: bundle.directory, threshold };
     const measured = async (exactlyOnce: ConsumeJob['exactlyOnce']): Promise<ConsumeOutcome> => {
-      const job = { brokers: broker.brokers, topic: TOPIC, group: randomUUID(), model };
+      const job = { connection: { brokers: broker.brokers }, topic: TOPIC, group: randomUUID(), model };
       const outcome = await consume(exactlyOnce === undefined ? job : { ...job, exactlyOnce });
       if (outcome.events !== events) throw new Error(`expected ${events} events, received ${outcome.events}`);
       return outcome;

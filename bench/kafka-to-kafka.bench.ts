@@ -12,6 +12,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { bestBareRuntime } from '#nae/benchmark/bare-runtime.js';
+import { fillTopic } from '#nae/benchmark/fill-topic.js';
 import type { ConsumeOutcome } from '#nae/benchmark/consume.js';
 import { consume } from '#nae/benchmark/measured-process.js';
 import { median, timed } from '#nae/benchmark/timing.js';
@@ -19,7 +20,7 @@ import { startLocalBroker } from '#nae/broker/local-broker.js';
 import { silentLogger } from '#nae/telemetry/logger.js';
 
 import { benchArguments, report } from './report.js';
-import { DISTINCT_EVENTS, distinctCodes, fillTopic, shippedBundles } from './workload.js';
+import { DISTINCT_EVENTS, distinctCodes, frames, shippedBundles } from './workload.js';
 
 const TOPIC = 'l1.frames';
 const settings = benchArguments({ events: 1 << 22, repetitions: 5, partitions: 4 });
@@ -29,7 +30,7 @@ const codes = distinctCodes();
 
 const broker = await startLocalBroker({ log, topics: [{ name: TOPIC, partitions }] });
 try {
-  await fillTopic(broker, TOPIC, codes, events);
+  await fillTopic(broker, TOPIC, frames(codes, events));
 
   const rows: Record<string, string | number>[] = [];
   for (const { size, name, bundle } of await shippedBundles()) {
@@ -37,14 +38,18 @@ try {
     const threshold = await bare.threshold();
     const rounds: { stream: ConsumeOutcome; kafka: ConsumeOutcome; runtimeCpu: number }[] = [];
     for (let repetition = 0; repetition < repetitions; repetition++) {
-      const { brokers } = broker;
       const stream = await consume({
-        brokers,
+        connection: { brokers: broker.brokers },
         topic: TOPIC,
         group: randomUUID(),
         model: { directory: bundle.directory, threshold },
       });
-      const kafka = await consume({ brokers, topic: TOPIC, group: randomUUID(), model: undefined });
+      const kafka = await consume({
+        connection: { brokers: broker.brokers },
+        topic: TOPIC,
+        group: randomUUID(),
+        model: undefined,
+      });
       const { cpuSeconds } = await timed(() => bare.run(DISTINCT_EVENTS));
       rounds.push({ stream, kafka, runtimeCpu: cpuSeconds / DISTINCT_EVENTS });
     }

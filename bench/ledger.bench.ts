@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+import { fillTopic } from '#nae/benchmark/fill-topic.js';
 import { bestBareRuntime } from '#nae/benchmark/bare-runtime.js';
 import { median } from '#nae/benchmark/timing.js';
 import { startLocalBroker } from '#nae/broker/local-broker.js';
@@ -23,7 +24,7 @@ import { createRecording } from '#nae/recording/open.js';
 import { silentLogger } from '#nae/telemetry/logger.js';
 
 import { benchArguments, report } from './report.js';
-import { distinctCodes, fillTopic, frames, shippedBundles } from './workload.js';
+import { distinctCodes, frames, shippedBundles } from './workload.js';
 
 const TOPIC = 'l1.frames';
 const MAIN = fileURLToPath(import.meta.resolve('#nae/cli/main.js'));
@@ -48,7 +49,7 @@ for (const frame of frames(codes, events)) await writer.write(frame);
 await writer.close();
 const broker = await startLocalBroker({ log, topics: [{ name: TOPIC, partitions }] });
 try {
-  await fillTopic(broker, TOPIC, codes, events);
+  await fillTopic(broker, TOPIC, frames(codes, events));
   const brokers = broker.brokers.join(',');
   const streams: Record<string, () => string[]> = {
     'recording to recording': () => ['--source', recording, '--sink', join(folder, 'out.l1f'), '--overwrite'],

@@ -10,6 +10,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { encodeFrame } from '#nae/event/frame.js';
 import { MenuReloads } from '#nae/cli/menu-reloads.js';
 import { openPool, openPoolBeside } from '#nae/cli/models.js';
 import { loadBundle } from '#nae/model/bundle.js';
@@ -22,7 +23,7 @@ import { silentLogger } from '#nae/telemetry/logger.js';
 import { Metrics } from '#nae/telemetry/metrics.js';
 
 import { benchArguments, report } from './report.js';
-import { distinctCodes, encodedFrames, FRAME_EVENTS, shippedBundles } from './workload.js';
+import { distinctCodes, FRAME_EVENTS, frames, shippedBundles } from './workload.js';
 
 const BASELINE_CHANGE = 5;
 /** Of what these events score: few are accepted. */
@@ -39,7 +40,7 @@ const SCORING = {
   inferenceRows: 1024,
 } as const;
 
-const frames = [...encodedFrames(distinctCodes(), 8 * FRAME_EVENTS)].map(({ bytes }) => bytes);
+const encoded = [...frames(distinctCodes(), 8 * FRAME_EVENTS)].map(encodeFrame);
 
 /** The same frames again and again. */
 const source: Source = {
@@ -48,7 +49,7 @@ const source: Source = {
     for (let number = 0; !stop.aborted; number++) {
       const record: SourceRecord = {
         position: { source: 'endless', partition: 0, offset: BigInt(number) },
-        bytes: frames[number % frames.length]!,
+        bytes: encoded[number % encoded.length]!,
         availableUnixMs: undefined,
       };
       await intake.offer(record);

@@ -14,7 +14,7 @@ export type Ratios = Readonly<Record<string, { readonly value: number; readonly 
 /** Steps of micro.bench.ts that are given as parts of what the small model's inference takes. */
 const STEPS = ['decode frame', 'unpack', 'decide', 'hand over a task', 'send frames', 'send accepted events'];
 
-/** The ratios of the results of micro, recording-to-decision, kafka-to-kafka and exactly-once; of those that are there. */
+/** The ratios of the results of the benches that all.bench.ts runs; of those that are there. */
 export function ratiosOf(results: readonly BenchResult[]): Ratios {
   const rows = (bench: string): BenchResult['results'] =>
     results.find(({ benchmark }) => benchmark === bench)?.results ?? [];
@@ -26,8 +26,18 @@ export function ratiosOf(results: readonly BenchResult[]): Ratios {
   for (const { size, cpu_ratio: cpu } of rows('kafka-to-kafka')) {
     ratios[`Kafka to Kafka, ${String(size)}: CPU per event over bare kafkajs and onnxruntime`] = lower(cpu);
   }
-  for (const { size, way, ratio } of rows('exactly-once')) {
-    if (way === 'exactly-once') ratios[`exactly once, ${String(size)}: rate over at least once`] = higher(ratio);
+  for (const { size, ratio } of rows('exactly-once')) {
+    ratios[`exactly once, ${String(size)}: rate over at least once`] = higher(ratio);
+  }
+  const latency = (source: string, stage: string): number =>
+    Number(rows('latency').find((row) => row.source === source && row.stage === stage)?.p50_ms);
+  if (rows('latency').length > 0) {
+    ratios['latency from a recording, s: median decision over inference'] = lower(
+      latency('recording', 'decision') / latency('recording', 'infer'),
+    );
+    ratios['latency from Kafka, s: median decision over arrival at bare kafkajs'] = lower(
+      latency('Kafka to Kafka', 'decision') / latency('kafkajs alone', 'arrival'),
+    );
   }
   const micro = rows('micro').map(({ step, ns_per_event: ns }) => ({ step: String(step), ns: Number(ns) }));
   const inference = Math.min(...micro.filter(({ step }) => /^score .*-s,/.test(step)).map(({ ns }) => ns));

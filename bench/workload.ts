@@ -1,12 +1,9 @@
 /** What the benchmarks run on: the shipped bundles, plausible events. */
 import { readdirSync } from 'node:fs';
 
-import { encodeFrame, type L1Frame } from '#nae/event/frame.js';
+import type { L1Frame } from '#nae/event/frame.js';
 import { VALUES_PER_EVENT } from '#nae/event/layout.js';
-import type { KafkaConnection } from '#nae/kafka/client.js';
 import { loadBundle, type Bundle } from '#nae/model/bundle.js';
-import { FrameProducer } from '#nae/replay/frame-producer.js';
-import { silentLogger } from '#nae/telemetry/logger.js';
 
 import { frameOf, plausibleCodes } from '../test/pipeline/events.js';
 
@@ -49,21 +46,4 @@ export function* frames(codes: Int16Array, events: number): Generator<L1Frame> {
     frameOf(codes.subarray(at * size, (at + 1) * size)),
   );
   for (let orbit = 0; orbit * FRAME_EVENTS < events; orbit++) yield { ...distinct[orbit % DISTINCT_FRAMES]!, orbit };
-}
-
-export function* encodedFrames(codes: Int16Array, events: number): Generator<{ orbit: number; bytes: Uint8Array }> {
-  for (const frame of frames(codes, events)) yield { orbit: frame.orbit, bytes: encodeFrame(frame) };
-}
-
-/** Send as many events to a topic, as frames of HW32. */
-export async function fillTopic(
-  connection: KafkaConnection,
-  topic: string,
-  codes: Int16Array,
-  events: number,
-): Promise<void> {
-  const producer = await FrameProducer.open({ connection, topic, log: silentLogger() });
-  for (const { orbit, bytes } of encodedFrames(codes, events)) await producer.send({ run: 1, orbit, bytes });
-  await producer.flush();
-  await producer.close();
 }

@@ -1,9 +1,13 @@
-/** A measured process of Kafka to Kafka: reads a topic to its end, through the stream or with kafkajs alone. */
+/**
+ * A measured process of Kafka to Kafka: reads a topic to its end, or what comes while it runs, through the stream or
+ * with kafkajs alone. It is sent a ConsumeJob and sends a ConsumeOutcome.
+ */
 import { availableParallelism } from 'node:os';
 
 import { Kafka, logLevel } from 'kafkajs';
 
-import { decodeFrame, isFrameFault } from '../event/frame.js';
+import { decodeFrame, isFrameFault, type L1Frame } from '../event/frame.js';
+import type { KafkaConnection } from '../kafka/client.js';
 import { PartitionClaims } from '../kafka/partition-claims.js';
 import { loadBundle } from '../model/bundle.js';
 import { Pipeline } from '../pipeline/pipeline.js';
@@ -11,16 +15,16 @@ import { ScorePool } from '../score/score-pool.js';
 import { openKafkaSink } from '../sink/kafka-sink.js';
 import type { Sink } from '../sink/sink.js';
 import { KafkaSource } from '../source/kafka-source.js';
-import type { Intake, Source } from '../source/source.js';
-import { Happenings } from '../telemetry/happenings.js';
+import type { Source, SourceRecord } from '../source/source.js';
+import { unixMs } from '../telemetry/clock.js';
 import { silentLogger } from '../telemetry/logger.js';
-import { Metrics } from '../telemetry/metrics.js';
 
-import { defaultSettings } from './default-settings.js';
+import { defaultSettings, type StreamSettings } from './default-settings.js';
+import { LatencyProbe, type StageQuantiles } from './latency-probe.js';
 import { timed, type Timed } from './timing.js';
 
 export interface ConsumeJob {
-  readonly brokers: readonly string[];
+  readonly connection: KafkaConnection;
   readonly topic: string;
   /** Members of one group share the topic's partitions. */
   readonly group: string;
@@ -32,7 +36,17 @@ export interface ConsumeJob {
   readonly sink?: string;
   /** Exactly once, in the transactions of the defaults, without or with a ledger. Default: at least once. */
   readonly exactlyOnce?: { readonly ledger: boolean };
+  /**
+   * Go on at the end of the topic until a {@link ConsumeMessage} says stop; latencies count from the first frame on that
+   * says when it was due. Default: end there.
+   */
+  readonly live?: boolean;
+  /** What differs from the defaults of `nae-trigger run`. */
+  readonly settings?: Partial<StreamSettings>;
 }
+
+/** To a live job: decide what is there and end. From it: `assigned`. */
+export type ConsumeMessage = 'stop';
 
 export interface ConsumeOutcome extends Timed {
   readonly events: number;
@@ -41,98 +55,186 @@ export interface ConsumeOutcome extends Timed {
   readonly rssBytes: number;
   /** From the first frame to the end, without joining the group and claiming partitions [s]; only of the stream. */
   readonly streamSeconds?: number;
+  /** The second half of the events, without the compiling that every process does once; only of the stream. */
+  readonly warm?: { readonly events: number; readonly cpuSeconds: number };
+  /** Only of live jobs. */
+  readonly latency?: StageQuantiles;
 }
 
 /** What the product fetches at once; kafkajs' own default of 1 MiB would be four times slower. */
 const FETCH_BYTES = 8 * 1024 * 1024;
 
+const SAMPLE_MS = 20;
+
 const log = silentLogger();
 
 async function throughStream(job: ConsumeJob, directory: string, threshold: number) {
-  const { brokers, topic, group: groupId, workers, exactlyOnce, sink: output = 'l1.accepted' } = job;
-  const stream = defaultSettings();
+  const { connection, topic, group: groupId, workers, exactlyOnce, sink: output = 'l1.accepted', live = false } = job;
+  const settings = { ...defaultSettings(), ...job.settings };
   const pool = await ScorePool.start({
     paths: [{ name: 'bench', bundle: await loadBundle(directory), threshold }],
     workers: workers ?? availableParallelism(),
     device: { kind: 'cpu' },
     quantisation: 'hw32',
-    batchEvents: stream.batchEvents,
-    inferenceRows: stream.inferenceRows,
+    batchEvents: settings.batchEvents,
+    inferenceRows: settings.inferenceRows,
   });
-  const connection = { brokers };
-  const happenings = new Happenings(log, new Metrics());
+  const probe = new LatencyProbe(false, () => process.send!('assigned'));
+  const stop = new AbortController();
+  onStop(() => {
+    stop.abort();
+  });
   const ledger = exactlyOnce?.ledger === true ? { topic: 'l1.ledger', environment: 'benchmark' } : undefined;
   const topics = { topic: output, deadLetterTopic: `${output}.dead-letter`, ledger };
   const sink = await openKafkaSink({ connection, ...topics, log });
   const claims = exactlyOnce === undefined ? undefined : new PartitionClaims({ connection, groupId, topic, log });
-  const source = new KafkaSource({ connection, topic, groupId, happenings, stopAtEnd: true, claims });
-  const accepted: string[] = [];
-  const listing: Sink = {
-    name: sink.name,
-    writeIntervalMs: sink.writeIntervalMs,
-    write: (delivery) => {
-      for (const { position, index } of delivery.accepted) {
-        accepted.push(`${position.partition}/${position.offset}/${index}`);
-      }
-      return sink.write(delivery);
-    },
-    close: () => sink.close(),
-  };
-  let first: number | undefined;
-  const timing: Source = {
-    name: source.name,
-    run: (intake, stop) => {
-      const offer: Intake['offer'] = (record) => {
-        first ??= performance.now();
-        return intake.offer(record);
-      };
-      const idle = intake.idle.bind(intake);
-      const ending = intake.ending?.bind(intake);
-      return source.run({ offer, idle, ...(ending === undefined ? {} : { ending }) }, stop);
-    },
-    finished: source.finished.bind(source),
-    close: source.close.bind(source),
-  };
-  const pipeline = new Pipeline(timing, pool, listing, happenings, {
-    limits: { maxFrameBytes: stream.maxFrameBytes },
-    maxInFlightBytes: stream.maxInFlightBytes,
-    maxBatchDelayMs: stream.maxBatchDelayUs / 1000,
+  const source = new KafkaSource({ connection, topic, groupId, happenings: probe, stopAtEnd: !live, claims });
+  const observed = new ObservedEnds(source, sink, probe, live);
+  const pipeline = new Pipeline(observed.source, pool, observed.sink, probe, {
+    limits: { maxFrameBytes: settings.maxFrameBytes },
+    maxInFlightBytes: settings.maxInFlightBytes,
+    maxBatchDelayMs: settings.maxBatchDelayUs / 1000,
     transactions: {
-      intervalMs: stream.transactionIntervalMs,
-      maxFrames: stream.transactionMaxFrames,
-      maxBytes: stream.transactionMaxBytes,
+      intervalMs: settings.transactionIntervalMs,
+      maxFrames: settings.transactionMaxFrames,
+      maxBytes: settings.transactionMaxBytes,
     },
     ledger: ledger !== undefined,
   });
-  const time = await timed(() => pipeline.run(new AbortController().signal));
-  const streamSeconds = (performance.now() - (first ?? NaN)) / 1000;
+  const course = new Course(() => {
+    const { accepted, rejected, faults } = pipeline.totals.events;
+    return accepted + rejected + faults;
+  });
+  const time = await timed(() => pipeline.run(stop.signal));
+  const warm = course.secondHalf();
+  const streamSeconds = (performance.now() - (observed.firstMs ?? NaN)) / 1000;
   await source.close();
   await claims?.close();
   await sink.close();
   await pool.close();
-  return { ...time, streamSeconds, events: pipeline.totals.events.received, accepted: accepted.sort() };
+  return {
+    ...time,
+    streamSeconds,
+    warm,
+    events: pipeline.totals.events.received,
+    accepted: observed.accepted.sort(),
+    ...(live ? { latency: probe.quantiles } : {}),
+  };
+}
+
+/** How events and CPU time of a stream have come about. */
+class Course {
+  readonly #events: () => number;
+  readonly #samples: { events: number; cpuSeconds: number }[] = [];
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(events: () => number) {
+    this.#events = events;
+    this.#timer = setInterval(() => {
+      this.#sample();
+    }, SAMPLE_MS);
+  }
+
+  #sample(): void {
+    const { user, system } = process.cpuUsage();
+    this.#samples.push({ events: this.#events(), cpuSeconds: (user + system) / 1e6 });
+  }
+
+  secondHalf(): { events: number; cpuSeconds: number } {
+    clearInterval(this.#timer);
+    this.#sample();
+    const last = this.#samples.at(-1)!;
+    const half = this.#samples.find(({ events }) => events >= last.events / 2)!;
+    return { events: last.events - half.events, cpuSeconds: last.cpuSeconds - half.cpuSeconds };
+  }
+}
+
+/** Source and sink of a stream with somebody looking at what passes: latencies, and what was accepted. */
+class ObservedEnds {
+  readonly source: Source;
+  readonly sink: Sink;
+  readonly accepted: string[] = [];
+  /** When the first frame came [ms]. */
+  firstMs: number | undefined;
+  /** When frames were due that are not finished [ms since the epoch], by place; only of live jobs. */
+  readonly #due = new Map<string, number>();
+
+  constructor(source: Source, sink: Sink, probe: LatencyProbe, live: boolean) {
+    const dueNow = (record: SourceRecord): void => {
+      const frame = decodeFrame(record.bytes);
+      if (isFrameFault(frame) || frame.createdUnixNs === 0n) return;
+      const dueMs = dueMsOf(frame);
+      probe.counting = true;
+      probe.record('arrival', unixMs() - dueMs);
+      this.#due.set(placeOf(record.position), dueMs);
+    };
+    this.source = {
+      name: source.name,
+      run: (intake, stop) => {
+        const ending = intake.ending?.bind(intake);
+        const offer = (record: SourceRecord): Promise<void> | undefined => {
+          this.firstMs ??= performance.now();
+          if (live) dueNow(record);
+          return intake.offer(record);
+        };
+        const idle = intake.idle.bind(intake);
+        return source.run({ offer, idle, ...(ending === undefined ? {} : { ending }) }, stop);
+      },
+      finished: (record) => {
+        this.#due.delete(placeOf(record.position));
+        source.finished(record);
+      },
+      close: () => source.close(),
+    };
+    this.sink = {
+      name: sink.name,
+      writeIntervalMs: sink.writeIntervalMs,
+      write: async (delivery) => {
+        for (const { position, index } of delivery.accepted) this.accepted.push(`${placeOf(position)}/${index}`);
+        await sink.write(delivery);
+        if (!live) return;
+        for (const { position } of delivery.accepted) {
+          const dueMs = this.#due.get(placeOf(position));
+          if (dueMs !== undefined) probe.record('written', unixMs() - dueMs);
+        }
+      },
+      close: () => sink.close(),
+    };
+  }
+}
+
+function placeOf({ partition, offset }: SourceRecord['position']): string {
+  return `${partition}/${offset}`;
 }
 
 /** kafkajs as it is, without what the product changes of it. */
-async function bare({ brokers, topic, group }: ConsumeJob) {
-  const kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING });
+async function bare({ connection: { brokers, tls, sasl }, topic, group, live = false }: ConsumeJob) {
+  const kafka = new Kafka({
+    brokers: [...brokers],
+    logLevel: logLevel.NOTHING,
+    ...(tls === undefined ? {} : { ssl: tls }),
+    ...(sasl === undefined ? {} : { sasl }),
+  });
   const admin = kafka.admin();
   await admin.connect();
   const ends = await admin.fetchTopicOffsets(topic);
   await admin.disconnect();
-  const total = ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0);
+  const total = live ? Infinity : ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0);
   const consumer = kafka.consumer({
     groupId: group,
     maxBytes: FETCH_BYTES,
     maxBytesPerPartition: FETCH_BYTES,
     maxWaitTimeInMs: 250,
   });
+  const probe = new LatencyProbe(true);
+  consumer.on(consumer.events.GROUP_JOIN, () => process.send!('assigned'));
   let events = 0;
   const time = await timed(async () => {
     await consumer.connect();
     await consumer.subscribe({ topic, fromBeginning: true });
     let messages = 0;
     await new Promise<void>((resolve, reject) => {
+      onStop(resolve);
       consumer
         .run({
           autoCommit: false,
@@ -140,7 +242,9 @@ async function bare({ brokers, topic, group }: ConsumeJob) {
             messages += batch.messages.length;
             for (const { value } of batch.messages) {
               const frame = decodeFrame(value);
-              if (!isFrameFault(frame)) events += frame.eventCount;
+              if (isFrameFault(frame)) continue;
+              events += frame.eventCount;
+              if (live && frame.createdUnixNs !== 0n) probe.record('arrival', unixMs() - dueMsOf(frame));
             }
             if (messages >= total) resolve();
             return Promise.resolve();
@@ -150,7 +254,18 @@ async function bare({ brokers, topic, group }: ConsumeJob) {
     });
   });
   await consumer.disconnect();
-  return { ...time, events, accepted: [] };
+  return { ...time, events, accepted: [], ...(live ? { latency: probe.quantiles } : {}) };
+}
+
+/** When a frame was due [ms since the epoch]. */
+function dueMsOf({ createdUnixNs }: L1Frame): number {
+  return Number(createdUnixNs / 1000n) / 1000;
+}
+
+function onStop(stop: () => void): void {
+  process.on('message', (message) => {
+    if (message === ('stop' satisfies ConsumeMessage)) stop();
+  });
 }
 
 process.once('message', (message) => {

@@ -12,7 +12,9 @@ const STREAM_OPTIONS = [
   'transactionMaxBytes',
 ] as const;
 
+export type StreamSettings = Settings<(typeof STREAM_OPTIONS)[number]>;
+
 /** What `nae-trigger run` takes where nothing is said. */
-export function defaultSettings(): Settings<(typeof STREAM_OPTIONS)[number]> {
+export function defaultSettings(): StreamSettings {
   return loadSettings(STREAM_OPTIONS, {});
 }

@@ -1,20 +1,15 @@
 /** Streams without Kafka that the report measures: memory in, nothing out. */
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-
-import { encodeFrame, type L1Frame } from '../event/frame.js';
+import { decodeFrame, encodeFrame, isFrameFault, type L1Frame } from '../event/frame.js';
 import { unpackWords } from '../event/hardware-words.js';
 import { Encoding, HW32_BYTES, OBJECTS_PER_EVENT, VALUES_PER_EVENT } from '../event/layout.js';
-import { decodeFrame, isFrameFault } from '../event/frame.js';
 import { Pipeline } from '../pipeline/pipeline.js';
 import { openRecording } from '../recording/open.js';
 import type { ScorePool } from '../score/score-pool.js';
 import type { Sink } from '../sink/sink.js';
-import type { Intake, Source, SourceRecord } from '../source/source.js';
-import { unixMs } from '../telemetry/clock.js';
-import { Happenings } from '../telemetry/happenings.js';
-import { silentLogger } from '../telemetry/logger.js';
-import { Metrics } from '../telemetry/metrics.js';
-import { defaultSettings } from './default-settings.js';
+import type { Source } from '../source/source.js';
+import { defaultSettings, type StreamSettings } from './default-settings.js';
+import { LatencyProbe, type StageQuantiles } from './latency-probe.js';
+import { PacedSource } from './paced-source.js';
 import { timed, type Timed } from './timing.js';
 
 /** HW32 events and their planar codes [events, 57]. */
@@ -68,54 +63,6 @@ export function* framesOf({ objects, events: distinct }: Workload, frameEvents: 
   }
 }
 
-/**
- * Frames that become available at a fixed pace whatever the stream does (open loop): a frame's latency begins when it
- * was due, also where a full stream made it wait, so that no omission is coordinated with the stream's pauses.
- * Without a pace: as fast as they are taken.
- */
-export class PacedSource implements Source {
-  readonly name = 'memory';
-  readonly #frames: readonly Uint8Array[];
-  readonly #count: number;
-  readonly #intervalMs: number;
-
-  /** @param intervalMs - between frames; 0: no pace */
-  constructor(frames: readonly Uint8Array[], count: number, intervalMs: number) {
-    this.#frames = frames;
-    this.#count = count;
-    this.#intervalMs = intervalMs;
-  }
-
-  async run(intake: Intake, stop: AbortSignal): Promise<void> {
-    const start = unixMs();
-    for (let number = 0; number < this.#count && !stop.aborted; number++) {
-      const due = start + number * this.#intervalMs;
-      while (this.#intervalMs > 0 && unixMs() < due) {
-        intake.idle();
-        // Timers are no finer than a millisecond: the rest is waited for turn by turn.
-        if (due - unixMs() > 2) await sleep(1);
-        else await nextTurn();
-      }
-      const record: SourceRecord = {
-        position: { source: 'memory', partition: 0, offset: BigInt(number) },
-        bytes: this.#frames[number % this.#frames.length]!,
-        availableUnixMs: this.#intervalMs > 0 ? due : unixMs(),
-      };
-      const full = intake.offer(record);
-      if (full !== undefined) await full;
-      else if (this.#intervalMs === 0 && number % 8 === 0) await nextTurn();
-    }
-  }
-
-  finished(): void {
-    // nothing to acknowledge
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-}
-
 const NOWHERE: Sink = {
   name: 'nowhere',
   write: () => Promise.resolve(),
@@ -124,35 +71,41 @@ const NOWHERE: Sink = {
 
 export interface StreamRun extends Timed {
   readonly events: number;
-  /** Latency quantiles [s]. */
-  readonly latency: { readonly p50: number; readonly p99: number; readonly p999: number; readonly p9999: number };
+  readonly latency: StageQuantiles;
   /** Seconds of all workers and of the main thread's writes in each stage. */
   readonly stages: Readonly<Record<string, number>>;
 }
 
-/** Run a source through a pool to its end and let go of it. */
-export async function runThrough(source: Source, pool: ScorePool): Promise<StreamRun> {
-  const stream = defaultSettings();
-  const metrics = new Metrics();
-  const pipeline = new Pipeline(source, pool, NOWHERE, new Happenings(silentLogger(), metrics), {
-    limits: { maxFrameBytes: stream.maxFrameBytes },
-    maxInFlightBytes: stream.maxInFlightBytes,
-    maxBatchDelayMs: stream.maxBatchDelayUs / 1000,
+/**
+ * Run a source through a pool to its end and let go of it.
+ *
+ * @param changes - what differs from the defaults of `nae-trigger run`
+ */
+export async function runThrough(
+  source: Source,
+  pool: ScorePool,
+  changes: Partial<StreamSettings> = {},
+): Promise<StreamRun> {
+  const settings = { ...defaultSettings(), ...changes };
+  const probe = new LatencyProbe(true);
+  if (source instanceof PacedSource) {
+    source.onOffer = (lateMs) => {
+      probe.record('arrival', lateMs);
+    };
+  }
+  const pipeline = new Pipeline(source, pool, NOWHERE, probe, {
+    limits: { maxFrameBytes: settings.maxFrameBytes },
+    maxInFlightBytes: settings.maxInFlightBytes,
+    maxBatchDelayMs: settings.maxBatchDelayUs / 1000,
   });
   const time = await timed(() => pipeline.run(new AbortController().signal));
   await source.close();
-  const { totals } = pipeline;
-  const { values } = await metrics.stageSeconds.get();
+  const { values } = await probe.metrics.stageSeconds.get();
   const sums = values.filter(({ metricName }) => metricName?.endsWith('_sum') === true);
   return {
     ...time,
-    events: totals.events.received,
-    latency: {
-      p50: totals.latencySeconds(0.5),
-      p99: totals.latencySeconds(0.99),
-      p999: totals.latencySeconds(0.999),
-      p9999: totals.latencySeconds(0.9999),
-    },
+    events: pipeline.totals.events.received,
+    latency: probe.quantiles,
     stages: Object.fromEntries(sums.map(({ labels, value }) => [String(labels.stage), value])),
   };
 }

@@ -20,3 +20,31 @@ export async function timed(work: () => Promise<unknown>): Promise<Timed> {
   const { user, system } = process.cpuUsage(cpu);
   return { seconds, cpuSeconds: (user + system) / 1e6 };
 }
+
+/** How often a measurement is repeated: `most` times, but after `limitSeconds` no more than `least` times. */
+export interface Repetitions {
+  readonly least: number;
+  readonly most: number;
+  readonly limitSeconds: number;
+}
+
+export async function repeated<T>({ least, most, limitSeconds }: Repetitions, measure: () => Promise<T>): Promise<T[]> {
+  const start = performance.now();
+  const results: T[] = [];
+  while (results.length < most) {
+    if (results.length >= least && performance.now() - start > limitSeconds * 1000) break;
+    results.push(await measure());
+  }
+  return results;
+}
+
+/** Median, smallest and largest of some runs. */
+export interface Spread {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+export function spread(values: readonly number[]): Spread {
+  return { median: median(values), low: Math.min(...values), high: Math.max(...values) };
+}

@@ -306,7 +306,11 @@ export const OPTIONS = {
   reportDir: option({
     schema: text.default('benchmark-report'),
     value: 'DIR',
-    help: 'folder of the report: report.md, latency.svg, report.json',
+    help: 'folder of the report: report.html, report.md with its pictures, report.json',
+  }),
+  quick: option({
+    schema: flag.default(false),
+    help: 'one short run of everything: to see that it works, not for figures to quote',
   }),
   json: option({ schema: text.optional(), value: 'FILE', help: 'write the result as JSON (- for stdout)' }),
   config: option({ schema: text.optional(), value: 'FILE.yaml', help: 'options from a file, under the same names' }),

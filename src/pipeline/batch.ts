@@ -47,9 +47,9 @@ export class Batch {
     return this.#segments;
   }
 
-  /** Copy as many events as fit, from `firstEvent` on, into the slot; returns how many. */
-  append(frame: FrameInFlight, wire: L1Frame, firstEvent: number): number {
-    const events = Math.min(this.#capacity - this.#events, wire.eventCount - firstEvent);
+  /** Copy as many events as fit, `most` of them, from `firstEvent` on, into the slot; returns how many. */
+  append(frame: FrameInFlight, wire: L1Frame, firstEvent: number, most: number): number {
+    const events = Math.min(most, this.#capacity - this.#events, wire.eventCount - firstEvent);
     const size = bytesPerEvent(this.encoding);
     const { objects, crossings } = this.views;
     copyInto(objects, this.#events * size, wire.objects.subarray(firstEvent * size, (firstEvent + events) * size));

@@ -1,7 +1,7 @@
 /**
  * The way out: released frames are written in order and acknowledged once durable, one delivery at a time. Frames with
  * a claim go partition by partition, side by side, each delivery a transaction that waits to span many of them; what
- * is released while a write is under way, or within the sink's interval, goes into the next one.
+ * is released while a write is under way, or sooner than the sink's interval allows on average, goes into the next one.
  */
 import { ClaimEnded } from '../errors.js';
 import type { LedgerSection } from '../ledger/entry.js';
@@ -25,6 +25,9 @@ const MAX_DELIVERY_ITEMS = 10_000;
 /** Frames of one entry of the ledger at most: about 75 bytes each, in a message that brokers take. */
 const MAX_SECTION_FRAMES = 4096;
 
+/** Writes without a claim that may follow one another at once after a pause, before the sink's interval holds. */
+export const BURST_WRITES = 8;
+
 const AT_ONCE: TransactionLimits = { intervalMs: 0, maxFrames: Infinity, maxBytes: Infinity };
 
 /** Frames that leave one after the other: those of one claim, or all that have none. */
@@ -46,8 +49,8 @@ export class Deliveries {
   readonly #failed: (error: unknown) => void;
   readonly #transactions: TransactionLimits;
   readonly #queues = new Map<Claim | undefined, Queue>();
-  /** When the last write without a claim began [ms]. */
-  #lastWrite = -Infinity;
+  /** When the next write without a claim would begin, were they all an interval apart [ms]. */
+  #nextWrite = -Infinity;
   #ending = false;
   #broken = false;
 
@@ -118,7 +121,8 @@ export class Deliveries {
   #waitMs({ claim, frames, bytes, since }: Queue): number {
     if (claim === undefined) {
       if (frames.length === 0 || this.#ending) return 0;
-      return this.#lastWrite + (this.#sink.writeIntervalMs ?? 0) - performance.now();
+      const creditMs = (BURST_WRITES - 1) * (this.#sink.writeIntervalMs ?? 0);
+      return this.#nextWrite - creditMs - performance.now();
     }
     const { intervalMs, maxFrames, maxBytes } = this.#transactions;
     if (!claim.held || this.#ending || frames.length >= maxFrames || bytes >= maxBytes) return 0;
@@ -136,7 +140,7 @@ export class Deliveries {
     const ledger = ledgerOf(frames);
     queue.writing = true;
     const start = performance.now();
-    if (claim === undefined) this.#lastWrite = start;
+    if (claim === undefined) this.#nextWrite = Math.max(this.#nextWrite, start) + (this.#sink.writeIntervalMs ?? 0);
     this.#sink.write({ accepted, deadLetters, claim, last: frames.at(-1)!.record.position, ledger }).then(
       () => {
         queue.writing = false;

@@ -46,7 +46,10 @@ export interface ScoredFrame {
 }
 
 /** What made a batch leave for the workers. */
-type FlushCause = 'full' | 'encoding' | 'idle' | 'delay' | 'menu' | 'end';
+type FlushCause = 'full' | 'shared' | 'encoding' | 'idle' | 'delay' | 'menu' | 'end';
+
+/** Events that are worth a task of their own: in the time that handing one over takes, a worker scores some hundred. */
+const WORTH_SHARING_EVENTS = 1024;
 
 export class Pipeline implements Intake {
   readonly totals: StreamTotals;
@@ -153,6 +156,7 @@ export class Pipeline implements Intake {
 
   offer(record: SourceRecord): Promise<void> | undefined {
     if (this.#failure !== undefined) return Promise.reject(asError(this.#failure.error));
+    const wasIdle = this.#sourceIdle;
     this.#sourceIdle = false;
     const outcome = decodeFrame(record.bytes, this.#options.limits);
     const lane = this.#laneOf(record.position, isFrameFault(outcome) ? undefined : outcome);
@@ -174,7 +178,7 @@ export class Pipeline implements Intake {
       frame.scores = new Float32Array(lane.menu.paths.length * outcome.eventCount);
     }
     if (outcome.eventCount === 0) this.#frameDone(frame);
-    const next = this.#fill(lane, frame, outcome, 0);
+    const next = this.#fill(lane, frame, outcome, wasIdle ? this.#share(lane, frame, outcome) : 0);
     if (next < outcome.eventCount) return this.#fillWhenFree(lane, frame, outcome, next);
     return this.#congested ? this.#uncongested() : undefined;
   }
@@ -200,6 +204,25 @@ export class Pipeline implements Intake {
     this.#deliveries.end();
   }
 
+  /**
+   * Let workers that have nothing to do decide a frame together, where nothing else is at hand: its latency is that of
+   * its slowest part. Returns the next event, of what is left to the batch that others join.
+   */
+  #share(lane: Lane, frame: FrameInFlight, wire: L1Frame): number {
+    const parts = Math.min(lane.pool.workers - lane.running, Math.floor(wire.eventCount / WORTH_SHARING_EVENTS));
+    if (parts < 2 || lane.batch !== undefined) return 0;
+    const { rows } = lane.pool;
+    const most = Math.ceil(wire.eventCount / parts / rows) * rows;
+    let next = 0;
+    while (next + most < wire.eventCount) {
+      lane.batch = lane.newBatch(wire.encoding);
+      if (lane.batch === undefined) break;
+      next += lane.batch.append(frame, wire, next, most);
+      this.#flush(lane, 'shared');
+    }
+    return next;
+  }
+
   /** Copy events into batches from `next` on until all are placed or no slot is free; returns the next event. */
   #fill(lane: Lane, frame: FrameInFlight, wire: L1Frame, next: number): number {
     while (next < wire.eventCount) {
@@ -211,7 +234,7 @@ export class Pipeline implements Intake {
           this.#flush(lane, 'delay');
         }, this.#options.maxBatchDelayMs);
       }
-      next += lane.batch.append(frame, wire, next);
+      next += lane.batch.append(frame, wire, next, Infinity);
       if (lane.batch.full) this.#flush(lane, 'full');
     }
     return next;

@@ -21,8 +21,8 @@ export interface Sink {
   readonly name: string;
 
   /**
-   * From the start of one write without a claim to the next [ms]: what is released sooner goes together, for sinks to
-   * which a write costs much. A write after a pause begins at once. Default: 0.
+   * From the start of one write without a claim to the next [ms], on average over a few: what is released sooner goes
+   * together, for sinks to which a write costs much. After a pause a few begin at once. Default: 0.
    */
   readonly writeIntervalMs?: number | undefined;
 

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
+import { memoryFeed, PacedSource } from '#nae/benchmark/paced-source.js';
 import { measureRoofline } from '#nae/benchmark/roofline.js';
-import { encoded, framesOf, loadWorkload, PacedSource } from '#nae/benchmark/streams.js';
+import { encoded, framesOf, loadWorkload } from '#nae/benchmark/streams.js';
 import { decodeFrame, isFrameFault } from '#nae/event/frame.js';
 import type { SourceRecord } from '#nae/source/source.js';
 
@@ -27,7 +28,7 @@ describe('the benchmark', () => {
   it('dates a frame from when it was due, also where a stalled stream made it wait', async () => {
     const records: SourceRecord[] = [];
     const times: number[] = [];
-    const source = new PacedSource([new Uint8Array(1)], 10, 5);
+    const source = new PacedSource(memoryFeed([new Uint8Array(1)]), 10, 5);
     await source.run(
       {
         offer: (record) => {

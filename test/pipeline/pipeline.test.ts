@@ -3,13 +3,16 @@ import { describe, expect, it } from 'vitest';
 
 import { encodeFrame, decodeFrame, isFrameFault } from '#nae/event/frame.js';
 import { Encoding, HW32_BYTES, PHYS32_BYTES } from '#nae/event/layout.js';
+import { BURST_WRITES } from '#nae/pipeline/deliveries.js';
 import type { Delivery } from '#nae/sink/sink.js';
+import type { Intake } from '#nae/source/source.js';
 
 import { frameOf, framesOf, plausibleCodes } from './events.js';
 import {
   allScores,
   MemorySink,
   MemorySource,
+  type MemoryRun,
   path,
   record,
   records,
@@ -248,7 +251,7 @@ describe('backpressure and endings', () => {
     expect(source.acknowledged.length).toBeLessThan(80);
   });
 
-  it('puts together what comes within the interval of the sink, and waits for it no longer than the stream', async () => {
+  it('lets a few writes follow at once, then puts together what comes within the interval of the sink', async () => {
     const intervalMs = 100;
     const starts: number[] = [];
     const sizes: number[] = [];
@@ -260,16 +263,41 @@ describe('backpressure and endings', () => {
     let lastOffer = 0;
     const source = new WatchedSource(records(frames), (number) => {
       lastOffer = performance.now();
-      return number % 10 === 0 ? new Promise((resolve) => setTimeout(resolve, 50)) : undefined;
+      return number % 4 === 0 ? new Promise((resolve) => setTimeout(resolve, 30)) : undefined;
     });
     await runRecords([], [await path('ae-events-s', ACCEPT_ALL)], { source, sink, batchEvents: 64 });
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(4000);
     expect(source.acknowledged.map(({ position }) => Number(position.offset))).toEqual([...frames.keys()]);
-    // The first goes at once, and nothing waits any more when the source has ended.
+    // The first go at once, and nothing waits any more when the source has ended.
     expect(sizes[0]).toBeLessThan(1000);
+    expect(starts[BURST_WRITES - 1]! - starts[0]!).toBeLessThan((BURST_WRITES - 1) * intervalMs);
     const timely = starts.filter((start) => start < lastOffer);
-    expect(timely.length).toBeGreaterThan(1);
-    for (const [at, start] of timely.slice(1).entries()) expect(start - timely[at]!).toBeGreaterThan(intervalMs - 2);
+    expect(timely.length).toBeGreaterThan(BURST_WRITES);
+    for (const [at, start] of timely.entries()) {
+      expect(start - timely[0]!).toBeGreaterThan((at - BURST_WRITES + 1) * intervalMs - 2);
+    }
+  });
+
+  it('has the workers that are free decide a frame together, where nothing else is at hand', async () => {
+    const input = records([frameOf(plausibleCodes(5000, 9))]);
+    class IdleSource extends MemorySource {
+      override run(intake: Intake, stop: AbortSignal): Promise<void> {
+        intake.idle();
+        return super.run(intake, stop);
+      }
+    }
+    const causes = async ({ metrics }: MemoryRun): Promise<Record<string, number>> =>
+      Object.fromEntries(
+        (await metrics.batches.get()).values.map(({ labels, value }) => [String(labels.cause), value]),
+      );
+    const options = { workers: 3, batchEvents: 8192, inferenceRows: 64 };
+    const paths = [await path('ae-events-s', ACCEPT_ALL)];
+    const idle = await runRecords([], paths, { source: new IdleSource(input), ...options });
+    const busy = await runRecords(input, paths, options);
+    expect(await causes(idle)).toEqual({ shared: 2, end: 1 });
+    expect(await causes(busy)).toEqual({ end: 1 });
+    expect(idle.sink.accepted).toHaveLength(5000);
+    expect(idle.sink.accepted).toEqual(busy.sink.accepted);
   });
 
   it('finishes frames that nothing came of without a write', async () => {
