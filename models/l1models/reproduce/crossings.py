@@ -11,7 +11,7 @@ import numpy as np
 from l1models.generate.zerobias import CROSSINGS_HZ
 from l1models.report import scoring, thresholds
 
-_MODELS = ("runs/*ae-events-[sm]-seed1/bundle", "references/menu")
+_MODELS = ("runs/ae-events-[sm]-seed1/bundle", "runs/nae-events-[sm]-seed1/bundle", "references/menu")
 
 
 def measure(out: Path) -> None:

@@ -20,7 +20,7 @@ from l1models.vary import response
 
 RATES = (1e-4, 1e-5)
 _SEED = 1
-_MODELS = ("runs/*ae-events-[sm]-seed1/bundle", "references/menu", "references/pca")
+_MODELS = ("runs/ae-events-[sm]-seed1/bundle", "runs/nae-events-[sm]-seed1/bundle", "references/menu", "references/pca")
 
 Objects = NDArray[np.float32]
 Change = Callable[[Objects, Response, np.random.Generator], Objects]

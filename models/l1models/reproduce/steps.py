@@ -15,6 +15,7 @@ RATES = ("1e-2", "1e-3", "1e-4", "1e-5")
 # Of the test recording's background, trained on one and tested on the others.
 PROCESSES = ("W", "Z", "ttbar", "QCD")
 _DEFAULTS = re.compile(r"^n?ae-events-[sm]-seed1$")
+_FEWEST_REPLICAS = 40
 _CROSSINGS = "-on-crossings-"
 # Paths of other representations that are joined in one trigger.
 _UNION = ("nae-events-s-seed1", "nae-s-cos-sin-seed1", "nae-s-cartesian-seed1")
@@ -232,7 +233,10 @@ class _Evaluations:
         path = out / "evaluations" / f"{name}.json"
         files = {signal: out / f"{file}.h5" for signal, file in (signals or {one: one for one in SIGNALS}).items()}
         command = ["evaluate", *(word for folder in folders for word in ("--model", str(folder)))]
-        command += ["--background", str(out / f"{background}.h5"), "--replicas", str(self.scale.replicas)]
+        # Of later seeds means are quoted, with intervals averaged over seeds.
+        later = re.search(r"-seed(?!1$)\d+$", name)
+        replicas = max(_FEWEST_REPLICAS, self.scale.replicas // 4) if later else self.scale.replicas
+        command += ["--background", str(out / f"{background}.h5"), "--replicas", str(replicas)]
         command += [word for signal, file in files.items() for word in ("--signal", f"{signal}={file}")]
         needs = [folder / "manifest.json" for folder in [*folders, *([against] if against else [])]]
         needs += [out / f"{background}.h5", *files.values()]
