@@ -216,7 +216,9 @@ class _Evaluations:
             defaults = [folder for name, folder in self.bundles.items() if _DEFAULTS.match(name)]
             made.append(self._one("zerobias", [*defaults, references["menu"]], background="zerobias"))
             trained = [folder for name, folder in self.bundles.items() if _CROSSINGS in name]
-            made.append(self._one("zerobias-trained", [*trained, references["menu"]], background="zerobias-odd"))
+            # Every signal event has a lepton over the filter's threshold: a cut on its momentum has to be beaten.
+            yardsticks = [references["menu"], references["lepton-pt"]]
+            made.append(self._one("zerobias-trained", [*trained, *yardsticks], background="zerobias-odd"))
         return made
 
     def _one(
