@@ -6,7 +6,8 @@
  *
  * `rss_first_bytes` and `rss_last_bytes` are the largest of the second and of the last tenth of the run (the first one
  * is left to warming up); `slope_bytes` is what a straight line through the samples after the first tenth rises by over
- * 10^9 events, `slope_error_bytes` half of its 95 % interval.
+ * 10^9 events, `slope_error_bytes` half of its 95 % interval. Flat: that interval does not lie above 2 % of the mean,
+ * and no sample lies above 500 MB; else the exit code is 1. 10^9 events take about five minutes on two cores.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -30,6 +31,9 @@ import { fitLine } from './straight-line.js';
 import { distinctCodes, frames, shippedBundles } from './workload.js';
 
 const SAMPLE_MS = 100;
+/** Over 10^9 events, of the mean. */
+const ALLOWED_GROWTH = 0.02;
+const ALLOWED_BYTES = 500e6;
 const RECORDING_EVENTS = 1 << 22;
 const settings = benchArguments({ events: 1_000_000_000 });
 const { events } = settings.numbers;
@@ -114,6 +118,15 @@ try {
     fitted.map((sample) => sample.events),
     fitted.map(({ rss }) => rss),
   );
+  console.log('\nevents [10^6], smallest and largest RSS [MB]');
+  for (let tenth = 0; tenth < 10; tenth++) {
+    const rss = within(tenth / 10, (tenth + 1) / 10).map((sample) => sample.rss / 1e6);
+    const upTo = ((tenth + 1) * received) / 1e7;
+    console.log(`${upTo.toFixed(0).padStart(6)} ${Math.min(...rss).toFixed(0)} ${Math.max(...rss).toFixed(0)}`);
+  }
+  const isFlat = (line.slope - line.error) * 1e9 <= ALLOWED_GROWTH * line.mean && largest(samples) < ALLOWED_BYTES;
+  console.log(isFlat ? 'Flat.' : 'Not flat.');
+  if (!isFlat) process.exitCode = 1;
   report('memory', settings, [
     {
       size,
@@ -126,6 +139,7 @@ try {
       rss_last_bytes: largest(within(0.9, 1)),
       slope_bytes: line.slope * 1e9,
       slope_error_bytes: line.error * 1e9,
+      verdict: isFlat ? 'flat' : 'not flat',
     },
   ]);
 } finally {

@@ -160,7 +160,7 @@ export interface LiveResult extends Pick<LiveRun, 'load' | 'eventsPerSecond' | '
   readonly feedLateSeconds: number;
 }
 
-const WARM_UP_SECONDS = 2.5;
+const WARM_UP_SECONDS = 2;
 /** What a frame may still take after the feed has ended. */
 const TAIL_MS = 500;
 

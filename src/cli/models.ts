@@ -137,6 +137,9 @@ function poolOptions(
   };
 }
 
+/** ONNX Runtime says no more than that a library does not load. */
+const CUDA_ADVICE = '`npm run install:cuda -- --check` says what is missing: provider, CUDA libraries or driver';
+
 /** The device of `--device`. `auto` tries CUDA and falls back to the CPU, saying so once. */
 async function chooseDevice(paths: readonly Path[], wanted: string, log: Logger): Promise<Device> {
   if (wanted !== 'cpu') {
@@ -148,7 +151,8 @@ async function chooseDevice(paths: readonly Path[], wanted: string, log: Logger)
     } catch (error) {
       if (!(error instanceof TriggerError) || error.code !== 'SCORING_FAILED') throw error;
       if (wanted !== 'auto') {
-        throw new TriggerError('USAGE', `--${flagName('device')} ${wanted}: ${messageOf(error)}`, { cause: error });
+        const message = `--${flagName('device')} ${wanted}: ${messageOf(error)}; ${CUDA_ADVICE}`;
+        throw new TriggerError('USAGE', message, { cause: error });
       }
       log.info({ reason: messageOf(error).split('\n')[0] }, 'no usable CUDA device; scoring on the CPU');
     }

@@ -147,7 +147,7 @@ describe('refusals exit with 2 and name the place', () => {
     [[...run, '--source', 'kafka:a b', '--threshold', '1'], /expected kafka:TOPIC/],
     [[...run, '--source', 'kafka:frames', '--threshold', '1'], /no brokers/],
     [[...run, '--source', file('in.l1f'), '--workers', '0'], /--workers: .*received "0"/],
-    [[...run, '--source', file('in.l1f'), '--device', 'cuda:0'], /--device cuda:0/],
+    [[...run, '--source', file('in.l1f'), '--device', 'cuda:0'], /--device cuda:0[^]*install:cuda/],
     [[...run, '--source', file('in.l1f'), '--quantise', 'none'], /calibrated with hw32/],
     [['replay', file('in.l1f'), '--to', 'out.l1f'], /expected kafka:TOPIC/],
     [['inspect', file('nothing')], /nothing/],

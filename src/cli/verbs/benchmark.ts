@@ -48,10 +48,10 @@ interface Plan {
 }
 
 const FULL: Plan = {
-  pairs: { least: 5, most: 7, limitSeconds: 12 },
-  topicSeconds: 1.2,
-  rounds: { least: 3, most: 5, limitSeconds: 45 },
-  latencySeconds: 4,
+  pairs: { least: 5, most: 7, limitSeconds: 9 },
+  topicSeconds: 0.7,
+  rounds: { least: 3, most: 5, limitSeconds: 40 },
+  latencySeconds: 3.2,
   liveLoads: [0.2, 0.5],
 };
 const QUICK: Plan = {
