@@ -34,6 +34,7 @@ h1 { font-size: 1.7rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bot
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e6e9ec; }
+td { white-space: nowrap; }
 th { background: #f4f6f8; vertical-align: bottom; } th:first-child, td:first-child { text-align: left; }
 tbody tr:hover { background: #f8fafb; }
 figure { margin: 1rem 0; max-width: 46rem; } figcaption { font-size: .88rem; color: #57606a; }

@@ -198,7 +198,7 @@ function recordingBlocks(models: readonly ModelReport[]): Block[] {
     },
     {
       kind: 'table',
-      head: ['CPU time per event [ns]', ...models.map(({ bundle }) => bundle)],
+      head: ['time per event [ns]', ...models.map(({ bundle }) => bundle)],
       rows: Object.keys(models[0]!.recording.stageNs)
         .filter((stage) => stage !== 'all')
         .map((stage) => [stage, ...models.map(({ recording }) => nanoseconds(recording.stageNs[stage]))])
@@ -207,13 +207,13 @@ function recordingBlocks(models: readonly ModelReport[]): Block[] {
             'reading, decoding, copying, collecting',
             ...models.map(({ recording }) => nanoseconds(stages(recording.stageNs).at(-1)!.value)),
           ],
-          ['all threads', ...models.map(({ recording }) => nanoseconds(recording.stageNs.all))],
+          ['CPU time of all threads', ...models.map(({ recording }) => nanoseconds(recording.stageNs.all))],
         ]),
     },
     {
       kind: 'figure',
       file: 'stages.svg',
-      caption: 'CPU time of an event by stage',
+      caption: 'Time of an event by stage',
       svg: bars({
         title: 'ns per event',
         unit: (value) => `${value.toFixed(0)} ns`,
