@@ -4,16 +4,15 @@
  * Everything is bounded: batches by the slots of the pool, frames held for their results by
  * `maxInFlightBytes`. A full stream makes `offer` return a promise, which is the backpressure on the source.
  */
-import type { PathDecision, SourcePosition } from '../event/accepted-event.js';
+import type { SourcePosition } from '../event/accepted-event.js';
 import { decodeFrame, isFrameFault, type FrameLimits, type L1Frame } from '../event/frame.js';
 import { frameDigest, inputChecksum, type DecidedFrame } from '../ledger/frame-digest.js';
-import type { ScoreResult } from '../score/messages.js';
 import type { ScorePool } from '../score/score-pool.js';
 import type { Sink } from '../sink/sink.js';
 import type { Intake, Source, SourceRecord } from '../source/source.js';
 import { unixMs } from '../telemetry/clock.js';
 import type { Happenings } from '../telemetry/happenings.js';
-import type { Batch } from './batch.js';
+import { takeResults } from './batch-results.js';
 import { Deliveries, type TransactionLimits } from './deliveries.js';
 import { FrameInFlight } from './frame-in-flight.js';
 import { Lane } from './lane.js';
@@ -299,7 +298,7 @@ export class Pipeline implements Intake {
         lane.running--;
         const busyMs = result.unpackMs + result.inferMs + result.decideMs;
         this.#happenings.batchScored(Math.max(0, performance.now() - sent - busyMs), result);
-        this.#collect(lane, batch, result);
+        for (const frame of takeResults(lane, batch, result)) this.#frameDone(frame);
         this.#change?.shadow(batch);
         lane.free(batch);
         this.#wake();
@@ -310,57 +309,6 @@ export class Pipeline implements Intake {
         this.#fail(error);
       },
     );
-  }
-
-  /** Take a scored batch apart into the frames it came from. */
-  #collect(lane: Lane, batch: Batch, result: ScoreResult): void {
-    const { paths } = lane.menu;
-    const { capacity } = lane.pool.geometry;
-    const { views } = batch;
-    for (const { frame, index, row } of batch.locate(result.faulty)) {
-      frame.fault(index, views.faults[row]!);
-    }
-    for (const { frame, index, row } of batch.locate(result.accepted)) {
-      const decisions: PathDecision[] = [];
-      for (const [at, path] of paths.entries()) {
-        const score = views.scores[at * capacity + row]!;
-        if (score < path.threshold) continue;
-        decisions.push({
-          path: path.name,
-          model: path.bundle.manifest.name,
-          modelSha256: path.bundle.manifest.sha256,
-          score,
-          threshold: path.threshold,
-        });
-        lane.totals[at]!.accept();
-      }
-      frame.accept(index, decisions);
-    }
-    for (const [at, totals] of lane.totals.entries()) totals.addHistogram(views.histograms, at);
-    for (const { frame, firstEvent, firstRow, events } of batch.segments) {
-      if (frame.scores !== undefined) this.#copyScores(frame, batch, capacity, firstEvent, firstRow, events);
-      frame.pending -= events;
-      if (frame.pending === 0) this.#frameDone(frame);
-    }
-  }
-
-  #copyScores(
-    frame: FrameInFlight,
-    batch: Batch,
-    capacity: number,
-    firstEvent: number,
-    firstRow: number,
-    events: number,
-  ): void {
-    const eventCount = frame.wire!.eventCount;
-    for (const [at] of batch.menu.paths.entries()) {
-      const start = at * capacity + firstRow;
-      const target = at * eventCount + firstEvent;
-      frame.scores!.set(batch.views.scores.subarray(start, start + events), target);
-      for (let event = 0; event < events; event++) {
-        if (batch.views.faults[firstRow + event] !== 0) frame.scores![target + event] = NaN;
-      }
-    }
   }
 
   #frameDone(frame: FrameInFlight): void {
