@@ -66,7 +66,10 @@ def _percent(row: Row, at: int) -> str:
 
 
 def _interval(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.3g} [{100 * low:.2g}, {100 * high:.2g}]"
+    def limit(fraction: float) -> str:
+        return "100" if fraction > 0.995 else f"{100 * fraction:.2g}"
+
+    return f"{100 * value:.3g} [{limit(low)}, {limit(high)}]"
 
 
 def _comparisons(evaluations: Iterable[Evaluation]) -> list[dict[str, Any]]:
