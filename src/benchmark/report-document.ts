@@ -34,6 +34,8 @@ export interface BenchmarkReport {
     readonly loadAverage: number;
   };
   readonly date: string;
+  /** One short run of everything. */
+  readonly quick: boolean;
   /** What it took. */
   readonly seconds: number;
   readonly versions: Readonly<Record<string, string>>;
@@ -82,11 +84,12 @@ export function documentOf(report: BenchmarkReport): ReportDocument {
 
 type NamedKafka = NonNullable<ModelReport['kafka']> & { readonly bundle: string };
 
-function conditions({ machine, versions, date, seconds }: BenchmarkReport): string {
+function conditions({ machine, versions, date, seconds, quick }: BenchmarkReport): string {
   const of = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   const busy = machine.loadAverage > machine.cores / 4 ? ' **Something else was running: rates are too low.**' : '';
+  const short = quick ? '**A quick run: it shows that everything works, no figure of it is to be quoted.** ' : '';
   return (
-    `${machine.cores} cores of ${machine.cpu}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB; load average ` +
+    `${short}${machine.cores} cores of ${machine.cpu}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB; load average ` +
     `${machine.loadAverage.toFixed(1)} at the start.${busy} ${of.join(', ')}. ${date}, ${seconds.toFixed(0)} s. ` +
     'HW32 frames of 4096 events unless said. Ratios are medians of runs in turn, smallest to largest in brackets.'
   );

@@ -160,6 +160,7 @@ async function measureAll(
     skipped.push('GPU: no run on one is part of this report.');
     return {
       ...conditionsNow(loadAverage, (performance.now() - began) / 1000),
+      quick: plan === QUICK,
       roofline,
       models: models.map((model) => ({ ...model, kafka: kafka[model.size] })),
       skipped,
