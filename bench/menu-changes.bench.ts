@@ -101,6 +101,7 @@ while (next < changes) {
     model: undefined,
     targetRate: undefined,
     threshold: undefined,
+    cascade: undefined,
     swapAt: 'next-frame',
     shadowEvents: shadow,
     shadowBand: 'none',

@@ -18,6 +18,7 @@ VERBS = {
     "vary": ("l1models.vary.verb", "the same events under a changed detector response, process mix or selection"),
     "train": ("l1models.train.verb", "train a model on a background recording and write its bundle"),
     "reference": ("l1models.reference.verb", "write the bundle of a cut, a menu of cuts, PCA, a flow or a classifier"),
+    "distil": ("l1models.distil.verb", "train a student that rejects what a bundle cannot accept, for run --cascade"),
     "study": ("l1models.study.verb", "train what a plan names: seeds, representations, contaminations"),
     "export": ("l1models.export.verb", "write the bundle of a finished training run again"),
     "reproduce": ("l1models.reproduce.verb", "everything from nothing: recordings, trainings, evaluations, the table"),

@@ -9,21 +9,30 @@ import { parseSwapPoint } from '../event/swap-point.js';
 import type { MenuChangeOptions } from '../pipeline/menu-change.js';
 import type { Menu, Path } from '../score/menu.js';
 
-export const MENU_OPTIONS = ['model', 'targetRate', 'threshold', 'swapAt', 'shadowEvents', 'shadowBand'] as const;
+export const MENU_OPTIONS = [
+  'model',
+  'targetRate',
+  'threshold',
+  'cascade',
+  'swapAt',
+  'shadowEvents',
+  'shadowBand',
+] as const;
 export type MenuRequest = Settings<(typeof MENU_OPTIONS)[number]>;
 
 /**
  * The request in a document from HTTP: option names and values. Models that are not named stay those that run, and so
- * does their calibrated rate where neither rate nor threshold is given.
+ * does their calibrated rate where neither rate nor threshold is given, and whether students reject first.
  *
  * @throws TriggerError USAGE
  */
 export function menuRequestOf(document: unknown, running: Menu): MenuRequest {
-  const request = settingsOf(MENU_OPTIONS, document, '/menu');
-  const { targetRate, threshold } = request;
-  if (request.model === undefined && targetRate === undefined && threshold === undefined) {
-    throw new TriggerError('USAGE', '/menu: expected model, target-rate or threshold, received none of them');
+  const asked = settingsOf(MENU_OPTIONS, document, '/menu');
+  const { targetRate, threshold } = asked;
+  if ([asked.model, targetRate, threshold, asked.cascade].every((value) => value === undefined)) {
+    throw new TriggerError('USAGE', '/menu: expected model, target-rate, threshold or cascade, received none of them');
   }
+  const request = { ...asked, cascade: asked.cascade ?? running.paths.some(({ student }) => student !== undefined) };
   const model = request.model ?? running.paths.map(({ bundle }) => bundle.directory);
   if (targetRate !== undefined || threshold !== undefined) return { ...request, model };
   const [rate, ...others] = new Set(running.paths.map((path) => path.targetRate));

@@ -11,6 +11,7 @@ import { calibratedThreshold } from '../decide/threshold.js';
 import { messageOf, TriggerError } from '../errors.js';
 import { bundleName, loadBundle, type Bundle, type Quantisation } from '../model/bundle.js';
 import { checkParity } from '../model/parity.js';
+import { loadStudent, type Student } from '../model/student.js';
 import type { Device } from '../model/session.js';
 import type { Path } from '../score/menu.js';
 import { ScorePool, type ScorePoolOptions } from '../score/score-pool.js';
@@ -26,7 +27,7 @@ const DEFAULT_TARGET_RATE = 1e-5;
 export type ScoringSettings = Settings<
   'workers' | 'maxWorkerReplacements' | 'device' | 'quantise' | 'batchEvents' | 'inferenceRows'
 >;
-type CutSettings = Settings<'model' | 'targetRate' | 'threshold'>;
+type CutSettings = Settings<'model' | 'targetRate' | 'threshold'> & Partial<Settings<'cascade'>>;
 
 /** The folder of a bundle that is given by its folder, or by the name of a shipped one; undefined where there is none. */
 export function bundleFolder(nameOrFolder: string): string | undefined {
@@ -62,6 +63,8 @@ export async function openPaths(settings: CutSettings & Settings<'quantise'>): P
   for (const model of models) bundles.push(await openBundle(model));
   const names = bundles.map(({ directory }) => bundleName(directory));
   const calibratedRate = threshold === undefined ? (targetRate ?? DEFAULT_TARGET_RATE) : undefined;
+  const students: (Student | undefined)[] = [];
+  for (const bundle of bundles) students.push(settings.cascade === true ? await loadStudent(bundle) : undefined);
   return bundles.map((bundle, at) => ({
     // Two bundles of one name stay apart by their place.
     name: names.indexOf(names[at]!) === names.lastIndexOf(names[at]!) ? names[at]! : `${names[at]!}#${at + 1}`,
@@ -71,6 +74,7 @@ export async function openPaths(settings: CutSettings & Settings<'quantise'>): P
         ? Math.fround(threshold![at] ?? threshold![0]!)
         : calibratedThreshold(bundle, calibratedRate, settings.quantise).threshold,
     targetRate: calibratedRate,
+    ...(students[at] === undefined ? {} : { student: students[at] }),
   }));
 }
 
@@ -163,5 +167,8 @@ async function chooseDevice(paths: readonly Path[], wanted: string, log: Logger)
 }
 
 async function checkAll(paths: readonly Path[], device: Device): Promise<void> {
-  for (const { bundle } of paths) await checkParity(bundle, device);
+  for (const { bundle, student } of paths) {
+    await checkParity(bundle, device);
+    if (student !== undefined) await checkParity(student.bundle, device);
+  }
 }

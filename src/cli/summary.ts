@@ -20,13 +20,15 @@ export function summaryText(summary: StreamSummary, inputRateHz: number | undefi
       `${grouped(Math.round(perCpu))} events per CPU-second`,
     `latency   p50 ${duration(latency.p50)}, p99 ${duration(latency.p99)}, p99.9 ${duration(latency.p999)}`,
   ];
+  const isCascade = summary.paths.some(({ student }) => student !== undefined);
   const paths = table([
-    ['path', 'threshold', 'accepted', 'sha256'],
-    ...summary.paths.map(({ path, threshold, accepted, sha256 }) => [
+    ['path', 'threshold', 'accepted', 'sha256', ...(isCascade ? ['rejected by its student'] : [])],
+    ...summary.paths.map(({ path, threshold, accepted, sha256, rejected_by_student: rejected }) => [
       path,
       threshold.toPrecision(6),
       grouped(accepted),
       sha256.slice(0, 12),
+      ...(isCascade ? [rejected === undefined ? '-' : grouped(rejected)] : []),
     ]),
   ]);
   return `${lines.join('\n')}\n\n${paths}\n`;

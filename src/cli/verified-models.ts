@@ -3,8 +3,10 @@
  */
 import { flagName, type Settings } from '../config/options.js';
 import { TriggerError } from '../errors.js';
+import type { DecidingStudent } from '../event/accepted-event.js';
 import type { DecidingMenu } from '../ledger/ledger-lines.js';
 import type { Bundle } from '../model/bundle.js';
+import { loadStudent } from '../model/student.js';
 import type { Path } from '../score/menu.js';
 import { DEFAULT_MODEL, openBundle, openPaths } from './models.js';
 
@@ -38,8 +40,13 @@ export async function openCandidates(
  *
  * @throws TriggerError INPUT_REFUSED naming the bundle that is missing or the threshold that was not asked for
  */
-export function pathsOf({ paths, first }: DecidingMenu, candidates: readonly Candidate[], ledger: string): Path[] {
-  return paths.map(({ path, modelSha256, threshold }) => {
+export async function pathsOf(
+  { paths, first }: DecidingMenu,
+  candidates: readonly Candidate[],
+  ledger: string,
+): Promise<Path[]> {
+  const found: Path[] = [];
+  for (const { path, modelSha256, threshold, student } of paths) {
     const known = candidates.filter(({ bundle }) => bundle.manifest.sha256 === modelSha256);
     const place = `${ledger}: ${first} was decided by ${path}, model ${modelSha256}, threshold ${threshold}`;
     if (known.length === 0) {
@@ -51,6 +58,18 @@ export function pathsOf({ paths, first }: DecidingMenu, candidates: readonly Can
       const options = `--${flagName('threshold')} or --${flagName('targetRate')}`;
       throw new TriggerError('INPUT_REFUSED', `${place}: expected ${allowed.join(' or ')}, see ${options}`);
     }
-    return { name: path, bundle: known[0]!.bundle, threshold };
-  });
+    const { bundle } = known[0]!;
+    if (student === undefined) {
+      found.push({ name: path, bundle, threshold });
+      continue;
+    }
+    const loaded = await loadStudent(bundle);
+    if (loaded.sha256 !== student.sha256 || loaded.cut !== student.cut) {
+      const text = ({ sha256, cut }: DecidingStudent): string => `${sha256}, cut ${cut}`;
+      const message = `${place}, after the student ${text(student)}: ${bundle.directory} has ${text(loaded)}`;
+      throw new TriggerError('INPUT_REFUSED', message);
+    }
+    found.push({ name: path, bundle, threshold, student: loaded });
+  }
+  return found;
 }

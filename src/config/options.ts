@@ -55,6 +55,10 @@ export const OPTIONS = {
     repeatable: true,
     help: 'cut at this score instead; once for all models, or once per model in their order',
   }),
+  cascade: option({
+    schema: flag.optional(),
+    help: "let the student in each model's bundle reject first what the model cannot accept (models/run distil)",
+  }),
   to: option({ schema: text, value: 'S', help: 'where to replay to: kafka:TOPIC' }),
   pace: option({
     schema: z.enum(['max', 'lhc']).default('max'),

@@ -14,6 +14,12 @@ export interface SourcePosition {
   readonly offset: bigint;
 }
 
+/** A model that rejects before another one scores, and the float32 below which it does: one of a cascade. */
+export interface DecidingStudent {
+  readonly sha256: string;
+  readonly cut: number;
+}
+
 /** One path's verdict on an event it accepted: float32 score >= float32 threshold. */
 export interface PathDecision {
   readonly path: string;
@@ -21,6 +27,21 @@ export interface PathDecision {
   readonly modelSha256: string;
   readonly score: number;
   readonly threshold: number;
+  /** What let the event through to the model. */
+  readonly student?: DecidingStudent;
+}
+
+/** Fields of a student in messages, which leave them out where there is none. */
+export function studentFields(student: DecidingStudent | undefined): { studentSha256?: string; studentCut?: number } {
+  return student === undefined ? {} : { studentSha256: student.sha256, studentCut: student.cut };
+}
+
+/** The student of a message's fields. */
+export function studentOf(
+  sha256: string | null | undefined,
+  cut: number | null | undefined,
+): { student?: DecidingStudent } {
+  return sha256 == null || sha256 === '' ? {} : { student: { sha256, cut: cut ?? 0 } };
 }
 
 export interface AcceptedEvent {
@@ -60,7 +81,7 @@ export function encodeAcceptedEvent(event: AcceptedEvent): Uint8Array {
     bunchCrossing: event.bunchCrossing,
     encoding: wireEncoding(event.encoding),
     objects: event.objects,
-    paths: event.paths.map((decision) => ({ ...decision })),
+    paths: event.paths.map(({ student, ...decision }) => ({ ...decision, ...studentFields(student) })),
     source: {
       source: event.position.source,
       partition: event.position.partition,
@@ -87,6 +108,7 @@ export function decodeAcceptedEvent(bytes: Uint8Array): AcceptedEvent {
       modelSha256: decision.modelSha256 ?? '',
       score: decision.score ?? 0,
       threshold: decision.threshold ?? 0,
+      ...studentOf(decision.studentSha256, decision.studentCut),
     })),
     position: {
       source: wire.source?.source ?? '',

@@ -2,6 +2,7 @@
  * Entries of the ledger: the frames of one transaction or write, chained to those before them (LedgerEntry in
  * proto/l1_event.proto).
  */
+import { studentFields, studentOf } from '../event/accepted-event.js';
 import { bigintToInt64, int64ToBigint } from '../event/frame.js';
 import { l1trigger } from '../event/generated/l1_event.js';
 import { chained, type DecidingPath } from './frame-digest.js';
@@ -59,7 +60,7 @@ export function encodeLedgerEntry(entry: LedgerEntry): Uint8Array {
   return Wire.encode({
     ...entry,
     frames: entry.frames.map((frame) => ({ ...frame, offset: bigintToInt64(frame.offset) })),
-    paths: entry.paths.map((path) => ({ ...path })),
+    paths: entry.paths.map(({ student, ...path }) => ({ ...path, ...studentFields(student) })),
   }).finish();
 }
 
@@ -79,11 +80,12 @@ export function decodeLedgerEntry(bytes: Uint8Array): LedgerEntry {
       input: input ?? new Uint8Array(0),
     })),
     chain: wire.chain,
-    paths: wire.paths.map(({ menu, path, modelSha256, threshold }) => ({
+    paths: wire.paths.map(({ menu, path, modelSha256, threshold, studentSha256, studentCut }) => ({
       menu: menu ?? 0,
       path: path ?? '',
       modelSha256: modelSha256 ?? '',
       threshold: threshold ?? 0,
+      ...studentOf(studentSha256, studentCut),
     })),
     environment: wire.environment,
     format: wire.format,

@@ -1,18 +1,19 @@
 /**
  * The digest of what was decided on a frame, in two levels: a fast checksum of the frame's bytes, and SHA-256 over, in
  * this order, little-endian: position (source, partition, offset), that checksum, the paths (model's SHA-256,
- * threshold), the accepted events (index; path and score of each path that accepts), and the dead letters (index + 1, or
+ * threshold; in a cascade `MODEL after STUDENT`, threshold, cut), the accepted events (index; path and score of each path that accepts), and the dead letters (index + 1, or
  * 0 for the whole frame; reason). Text and checksum are preceded by their length in bytes (uint32).
  */
 import { createCipheriv, createHash } from 'node:crypto';
 
-import type { AcceptedEvent, DeadLetter, SourcePosition } from '../event/accepted-event.js';
+import type { AcceptedEvent, DeadLetter, DecidingStudent, SourcePosition } from '../event/accepted-event.js';
 
 /** What decides: a path by its name, with the model and the float32 that it compares with. */
 export interface DecidingPath {
   readonly path: string;
   readonly modelSha256: string;
   readonly threshold: number;
+  readonly student?: DecidingStudent;
 }
 
 export interface DecidedFrame {
@@ -47,7 +48,10 @@ export function inputChecksum(bytes: Uint8Array | null): Uint8Array {
 export function frameDigest({ position, input, paths, accepted, deadLetters }: DecidedFrame): Uint8Array {
   const fields = new Fields();
   fields.text(position.source).int(position.partition).long(position.offset).block(input).int(paths.length);
-  for (const { modelSha256, threshold } of paths) fields.text(modelSha256).float(threshold);
+  for (const { modelSha256, threshold, student } of paths) {
+    if (student === undefined) fields.text(modelSha256).float(threshold);
+    else fields.text(`${modelSha256} after ${student.sha256}`).float(threshold).float(student.cut);
+  }
   fields.int(accepted.length);
   for (const { index, paths: decisions } of accepted) {
     fields.int(index).int(decisions.length);

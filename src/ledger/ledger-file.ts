@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 
+import { studentOf } from '../event/accepted-event.js';
 import { hex } from './difference.js';
 import type { LedgerEntry } from './entry.js';
 
@@ -24,7 +25,12 @@ export function ledgerLine({ frames, paths, chain, previous, atLeastOnce, ...ent
       input: hex(input),
     })),
     chain: hex(chain),
-    paths: paths.map(({ modelSha256, ...path }) => ({ ...path, model_sha256: modelSha256 })),
+    paths: paths.map(({ modelSha256, student, ...path }) => ({
+      ...path,
+      model_sha256: modelSha256,
+      student_sha256: student?.sha256,
+      student_cut: student?.cut,
+    })),
   };
   return `${JSON.stringify(line)}\n`;
 }
@@ -54,7 +60,16 @@ const ENTRY = z.object({
     }),
   ),
   chain: bytes,
-  paths: z.array(z.object({ menu: count, path: z.string(), model_sha256: z.string(), threshold: z.number() })),
+  paths: z.array(
+    z.object({
+      menu: count,
+      path: z.string(),
+      model_sha256: z.string(),
+      threshold: z.number(),
+      student_sha256: z.string().optional(),
+      student_cut: z.number().optional(),
+    }),
+  ),
 });
 
 /** Throws for a line that is no entry. */
@@ -63,6 +78,10 @@ export function entryOfLine(line: string): LedgerEntry {
   return {
     ...entry,
     atLeastOnce,
-    paths: paths.map(({ model_sha256: modelSha256, ...path }) => ({ ...path, modelSha256 })),
+    paths: paths.map(({ model_sha256: modelSha256, student_sha256, student_cut, ...path }) => ({
+      ...path,
+      modelSha256,
+      ...studentOf(student_sha256, student_cut),
+    })),
   };
 }

@@ -166,7 +166,12 @@ export class LedgerLines {
   #menu({ paths }: LedgerEntry, generation: number, first: string): DecidingMenu {
     const mine = paths
       .filter(({ menu }) => menu === generation)
-      .map(({ path, modelSha256, threshold }) => ({ path, modelSha256, threshold }));
+      .map(({ path, modelSha256, threshold, student }) => ({
+        path,
+        modelSha256,
+        threshold,
+        ...(student === undefined ? {} : { student }),
+      }));
     const known = this.menus.find((menu) => menuText(menu.paths) === menuText(mine));
     if (known !== undefined) return known;
     const menu = { paths: mine, first, frames: 0 };
@@ -175,7 +180,12 @@ export class LedgerLines {
   }
 }
 
-/** `PATH SHA256 >= THRESHOLD, ...` */
+/** `PATH SHA256 >= THRESHOLD, ...`, in a cascade with ` after SHA256 >= CUT` */
 function menuText(paths: readonly DecidingPath[]): string {
-  return paths.map(({ path, modelSha256, threshold }) => `${path} ${modelSha256} >= ${threshold}`).join(', ');
+  return paths
+    .map(({ path, modelSha256, threshold, student }) => {
+      const after = student === undefined ? '' : ` after ${student.sha256} >= ${student.cut}`;
+      return `${path} ${modelSha256} >= ${threshold}${after}`;
+    })
+    .join(', ');
 }

@@ -156,7 +156,9 @@ function isWithinTolerance(decided: AcceptedEvent | undefined, found: AcceptedEv
     return (
       isClose(ours.score, theirs.score) &&
       ours.modelSha256 === theirs.modelSha256 &&
-      ours.threshold === theirs.threshold
+      ours.threshold === theirs.threshold &&
+      ours.student?.sha256 === theirs.student?.sha256 &&
+      ours.student?.cut === theirs.student?.cut
     );
   });
 }
@@ -166,9 +168,10 @@ function isClose(one: number, other: number): boolean {
 }
 
 function described(event: AcceptedEvent): string {
-  const decisions = event.paths.map(
-    ({ path, modelSha256, score, threshold }) => `${path} (${modelSha256.slice(0, 12)}) ${score} >= ${threshold}`,
-  );
+  const decisions = event.paths.map(({ path, modelSha256, score, threshold, student }) => {
+    const after = student === undefined ? '' : ` after ${student.sha256.slice(0, 12)} >= ${student.cut}`;
+    return `${path} (${modelSha256.slice(0, 12)}${after}) ${score} >= ${threshold}`;
+  });
   return `accepted by ${decisions.join(', ')}: ${identity(event)}`;
 }
 

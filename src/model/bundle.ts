@@ -38,6 +38,28 @@ const name = z
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
 
+/** Of a student: what it was made for (model/student.ts). */
+const cascadeSchema = z.object({
+  teacher: z.object({ name, version: name, sha256 }),
+  /** float32; what the student scores below it, it rejects. */
+  cut: z.number().refine((value) => Number.isFinite(Math.fround(value)), 'expected a float32'),
+  /** Fraction of the background that it does not reject, and of what recording. */
+  survivors: z.number().min(0).max(1),
+  background: z.object({ name: z.string(), sha256 }),
+  background_events: z.int().positive(),
+  /** Of the background that the teacher accepts at a rate, what reaches it; with the 95 % interval of their ratio. */
+  kept: z.array(
+    z.object({
+      target_rate: z.number().positive().max(1),
+      threshold: z.number(),
+      accepted: z.int().nonnegative(),
+      kept: z.int().nonnegative(),
+      low: z.number().min(0),
+      high: z.number().max(1),
+    }),
+  ),
+});
+
 const manifestSchema = z.looseObject({
   format: z.literal(BUNDLE_FORMAT),
   name,
@@ -49,6 +71,7 @@ const manifestSchema = z.looseObject({
   parameters: z.int().nonnegative(),
   flop_per_event: z.number().nonnegative(),
   training: z.record(z.string(), z.unknown()),
+  cascade: cascadeSchema.exactOptional(),
 });
 type Manifest = z.infer<typeof manifestSchema>;
 

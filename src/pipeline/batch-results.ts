@@ -2,6 +2,7 @@
  * Takes a scored batch apart into the frames that its events came from.
  */
 import type { PathDecision } from '../event/accepted-event.js';
+import { decidingStudent } from '../score/menu.js';
 import type { ScoreResult } from '../score/messages.js';
 import type { Batch } from './batch.js';
 import type { FrameInFlight } from './frame-in-flight.js';
@@ -17,7 +18,10 @@ export function takeResults(lane: Lane, batch: Batch, result: ScoreResult): Fram
   for (const { frame, index, row } of batch.locate(result.accepted)) {
     frame.accept(index, decisionsOf(lane, batch, row));
   }
-  for (const [at, totals] of lane.totals.entries()) totals.addHistogram(views.histograms, at);
+  for (const [at, totals] of lane.totals.entries()) {
+    totals.addHistogram(views.histograms, at);
+    totals.rejectedByStudent += result.rejectedByStudent[at]!;
+  }
   const done: FrameInFlight[] = [];
   for (const { frame, firstEvent, firstRow, events } of batch.segments) {
     if (frame.scores !== undefined) copyScores(frame, batch, capacity, firstEvent, firstRow, events);
@@ -39,6 +43,7 @@ function decisionsOf(lane: Lane, { views }: Batch, row: number): PathDecision[] 
       modelSha256: path.bundle.manifest.sha256,
       score,
       threshold: path.threshold,
+      ...decidingStudent(path),
     });
     lane.totals[at]!.accept();
   }

@@ -15,15 +15,16 @@ import {
 import { EVENT_FAULTS, type EventFaultReason } from '../event/hardware-words.js';
 import { CROSSINGS_PER_ORBIT, encodingName, ORBIT_MAX } from '../event/layout.js';
 import type { DecidedFrame, DecidingPath } from '../ledger/frame-digest.js';
-import type { Menu } from '../score/menu.js';
+import { decidingStudent, type Menu } from '../score/menu.js';
 import type { SourceRecord } from '../source/source.js';
 
 /** The paths of a menu, as the ledger names them. */
 export function decidingPaths({ paths }: Menu): DecidingPath[] {
-  return paths.map(({ name, bundle, threshold }) => ({
-    path: name,
-    modelSha256: bundle.manifest.sha256,
-    threshold,
+  return paths.map((path) => ({
+    path: path.name,
+    modelSha256: path.bundle.manifest.sha256,
+    threshold: path.threshold,
+    ...decidingStudent(path),
   }));
 }
 

@@ -298,6 +298,10 @@ export class Pipeline implements Intake {
         lane.running--;
         const busyMs = result.unpackMs + result.inferMs + result.decideMs;
         this.#happenings.batchScored(Math.max(0, performance.now() - sent - busyMs), result);
+        for (const [at, { name }] of lane.menu.paths.entries()) {
+          const rejected = result.rejectedByStudent[at]!;
+          if (rejected > 0) this.#happenings.studentRejected(name, rejected);
+        }
         for (const frame of takeResults(lane, batch, result)) this.#frameDone(frame);
         this.#change?.shadow(batch);
         lane.free(batch);

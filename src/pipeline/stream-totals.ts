@@ -2,7 +2,8 @@
  * What a run adds up to: the numbers of its summary.
  */
 import { HISTOGRAM_BINS } from '../score/messages.js';
-import type { Menu } from '../score/menu.js';
+import type { DecidingStudent } from '../event/accepted-event.js';
+import { decidingStudent, type Menu } from '../score/menu.js';
 import { QuantileHistogram } from '../telemetry/quantiles.js';
 import type { FrameInFlight } from './frame-in-flight.js';
 
@@ -19,7 +20,11 @@ export interface StreamSummary {
   readonly events_per_second: number;
   readonly cpu_seconds: number;
   readonly latency_seconds: { readonly p50: number; readonly p99: number; readonly p999: number };
-  readonly paths: readonly (PathIdentity & { readonly accepted: number })[];
+  readonly paths: readonly (PathIdentity & {
+    readonly accepted: number;
+    /** Events that the path's student rejected, where it has one; those scored twice count twice. */
+    readonly rejected_by_student?: number;
+  })[];
 }
 
 /** How a path is named in summaries and reports. */
@@ -28,15 +33,17 @@ export interface PathIdentity {
   readonly model: string;
   readonly sha256: string;
   readonly threshold: number;
+  readonly student?: DecidingStudent;
 }
 
 /** The paths of a menu without their models, which end with the menu. */
 export function pathIdentities({ paths }: Menu): PathIdentity[] {
-  return paths.map(({ name, bundle, threshold }) => ({
-    path: name,
-    model: bundle.manifest.name,
-    sha256: bundle.manifest.sha256,
-    threshold,
+  return paths.map((path) => ({
+    path: path.name,
+    model: path.bundle.manifest.name,
+    sha256: path.bundle.manifest.sha256,
+    threshold: path.threshold,
+    ...decidingStudent(path),
   }));
 }
 
@@ -44,6 +51,7 @@ export function pathIdentities({ paths }: Menu): PathIdentity[] {
 export class PathTotals {
   readonly path: PathIdentity;
   accepted = 0;
+  rejectedByStudent = 0;
   /** Scores under the name of the path, in the bins of score/messages. */
   readonly #histogram: Float64Array;
 
@@ -78,7 +86,7 @@ export class StreamTotals {
   /** Take a menu in: the totals of its paths, in their order. */
   open(menu: Menu): PathTotals[] {
     return pathIdentities(menu).map((path) => {
-      const key = totalsKey(path.path, path.sha256, path.threshold);
+      const key = totalsKey(path.path, path.sha256, path.threshold, path.student);
       const totals = this.#paths.get(key) ?? new PathTotals(path, this.#histogramOf(path.path));
       this.#paths.set(key, totals);
       return totals;
@@ -142,8 +150,8 @@ export class StreamTotals {
     if (frame.eventCount === undefined) this.frames.faults--;
     else this.events.received -= frame.eventCount;
     for (const { paths } of frame.accepted) {
-      for (const { path, modelSha256, threshold } of paths) {
-        const totals = this.#paths.get(totalsKey(path, modelSha256, threshold));
+      for (const { path, modelSha256, threshold, student } of paths) {
+        const totals = this.#paths.get(totalsKey(path, modelSha256, threshold, student));
         if (totals !== undefined) totals.accepted--;
       }
     }
@@ -163,7 +171,11 @@ export class StreamTotals {
         p99: this.latencySeconds(0.99),
         p999: this.latencySeconds(0.999),
       },
-      paths: Array.from(this.#paths.values(), ({ path, accepted: passed }) => ({ ...path, accepted: passed })),
+      paths: Array.from(this.#paths.values(), ({ path, accepted: passed, rejectedByStudent }) => ({
+        ...path,
+        accepted: passed,
+        ...(path.student === undefined ? {} : { rejected_by_student: rejectedByStudent }),
+      })),
     };
   }
 
@@ -173,6 +185,6 @@ export class StreamTotals {
   }
 }
 
-function totalsKey(path: string, sha256: string, threshold: number): string {
-  return JSON.stringify([path, sha256, String(threshold)]);
+function totalsKey(path: string, sha256: string, threshold: number, student: DecidingStudent | undefined): string {
+  return JSON.stringify([path, sha256, String(threshold), student?.sha256]);
 }

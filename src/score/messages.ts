@@ -26,6 +26,9 @@ export function histogramEdge(bin: number): number {
   return view.getFloat32(0);
 }
 
+/** The score of an event that the student of a path rejected, so that the path's model never saw it: the lowest float32. */
+export const REJECTED_SCORE = -3.4028234663852886e38;
+
 export interface SlotGeometry {
   /** HW32 events a slot holds; PHYS32 events are three times as large, so it holds a third of them. */
   readonly capacity: number;
@@ -95,13 +98,18 @@ export function slotCapacity(geometry: SlotGeometry, encoding: Encoding): number
   return Math.floor((geometry.capacity * HW32_BYTES) / bytesPerEvent(encoding));
 }
 
-interface WorkerModel {
+export interface LoadedModel {
   readonly bytes: Uint8Array;
   readonly layout: InputLayout;
-  readonly threshold: number;
   /** What to score before anything else, of the bundle in this folder, where nobody has done it before. */
   readonly parity?: ParitySet;
   readonly directory?: string;
+}
+
+interface WorkerModel extends LoadedModel {
+  readonly threshold: number;
+  /** What rejects events before the model scores them, with its cut. */
+  readonly student?: LoadedModel & { readonly cut: number };
 }
 
 /** What a worker loads once, when it starts. */
@@ -126,6 +134,8 @@ export interface ScoreResult {
   readonly accepted: readonly number[];
   /** Rows whose code in {@link SlotViews.faults} is not 0, ascending. */
   readonly faulty: readonly number[];
+  /** Of each path: events that its student rejected. */
+  readonly rejectedByStudent: readonly number[];
   readonly unpackMs: number;
   readonly inferMs: number;
   readonly decideMs: number;

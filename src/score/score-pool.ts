@@ -7,11 +7,12 @@
 import type { ResourceLimits } from 'node:worker_threads';
 
 import { messageOf, TriggerError } from '../errors.js';
-import type { Quantisation } from '../model/bundle.js';
+import type { Bundle, Quantisation } from '../model/bundle.js';
 import type { Device } from '../model/session.js';
 import type { Happenings } from '../telemetry/happenings.js';
 import type { Menu, Path } from './menu.js';
 import {
+  REJECTED_SCORE,
   slotViews,
   type ScoreResult,
   type ScoreTask,
@@ -61,6 +62,15 @@ interface Job {
   attempts: number;
 }
 
+/** What a worker needs to load a model. */
+function loaded({ model, manifest, parity, directory }: Bundle, { checkParity }: ScorePoolOptions) {
+  return {
+    bytes: model,
+    layout: manifest.input_layout,
+    ...(checkParity === true ? { parity, directory } : {}),
+  };
+}
+
 export class ScorePool {
   readonly menu: Menu;
   readonly device: Device;
@@ -94,11 +104,10 @@ export class ScorePool {
     this.#setup = {
       geometry,
       slots: buffers,
-      models: options.paths.map(({ bundle, threshold }) => ({
-        bytes: bundle.model,
-        layout: bundle.manifest.input_layout,
+      models: options.paths.map(({ bundle, threshold, student }) => ({
+        ...loaded(bundle, options),
         threshold,
-        ...(options.checkParity === true ? { parity: bundle.parity, directory: bundle.directory } : {}),
+        ...(student === undefined ? {} : { student: { ...loaded(student.bundle, options), cut: student.cut } }),
       })),
       quantisation: options.quantisation,
       device: options.device,
@@ -112,9 +121,13 @@ export class ScorePool {
    */
   static async start(options: ScorePoolOptions): Promise<ScorePool> {
     if (options.paths.length === 0) throw new TriggerError('USAGE', 'expected at least one model, received none');
-    for (const { name, bundle } of options.paths) {
-      if (options.quantisation === 'none' && bundle.manifest.input_layout === 'hw-int16-planar') {
+    for (const { name, bundle, threshold, student } of options.paths) {
+      const layouts = [bundle, student?.bundle].map((one) => one?.manifest.input_layout);
+      if (options.quantisation === 'none' && layouts.includes('hw-int16-planar')) {
         throw new TriggerError('USAGE', `${name} takes hardware codes: it cannot run with quantise none`);
+      }
+      if (student !== undefined && !(threshold > REJECTED_SCORE)) {
+        throw new TriggerError('USAGE', `${name}: a threshold of ${threshold} accepts what its student rejects`);
       }
     }
     const rows = options.inferenceRows;

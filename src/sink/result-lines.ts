@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 
-import type { AcceptedEvent, DeadLetter, SourcePosition } from '../event/accepted-event.js';
+import { studentOf, type AcceptedEvent, type DeadLetter, type SourcePosition } from '../event/accepted-event.js';
 import { Encoding, encodingName } from '../event/layout.js';
 
 export function acceptedLine(event: AcceptedEvent): string {
@@ -16,12 +16,14 @@ export function acceptedLine(event: AcceptedEvent): string {
     bunch_crossing: event.bunchCrossing,
     encoding: encodingName(event.encoding),
     objects: base64(event.objects),
-    paths: event.paths.map(({ path, model, modelSha256, score, threshold }) => ({
+    paths: event.paths.map(({ path, model, modelSha256, score, threshold, student }) => ({
       path,
       model,
       model_sha256: modelSha256,
       score,
       threshold,
+      student_sha256: student?.sha256,
+      student_cut: student?.cut,
     })),
     source: sourceOf(event.position, event.index),
     label: event.label,
@@ -61,6 +63,8 @@ const ACCEPTED = z.object({
       model_sha256: z.string(),
       score: z.number(),
       threshold: z.number(),
+      student_sha256: z.string().optional(),
+      student_cut: z.number().optional(),
     }),
   ),
   source: z.object({
@@ -82,12 +86,13 @@ export function acceptedOfLine(line: string): AcceptedEvent {
     bunchCrossing: event.bunch_crossing,
     encoding: Encoding[encoding],
     objects: Buffer.from(objects, 'base64'),
-    paths: paths.map(({ path, model, model_sha256: modelSha256, score, threshold }) => ({
+    paths: paths.map(({ path, model, model_sha256: modelSha256, score, threshold, student_sha256, student_cut }) => ({
       path,
       model,
       modelSha256,
       score,
       threshold,
+      ...studentOf(student_sha256, student_cut),
     })),
     position: { source: source.source, partition: source.partition, offset: BigInt(source.offset) },
     index: source.index,

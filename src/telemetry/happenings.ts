@@ -117,6 +117,10 @@ export class Happenings {
     this.metrics.pathAccepted.inc({ path });
   }
 
+  studentRejected(path: string, events: number): void {
+    this.metrics.studentRejected.inc({ path }, events);
+  }
+
   /** @param pauseMs - until a replacement starts; undefined where there is none any more */
   workerFailed(kind: 'threw' | 'died' | 'load', reason: string, pauseMs: number | undefined): void {
     this.metrics.workerFailures.inc({ reason: kind });

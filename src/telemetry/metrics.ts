@@ -34,6 +34,12 @@ export class Metrics {
     labelNames: ['path'] as const,
     registers: [this.registry],
   });
+  readonly studentRejected = new Counter({
+    name: 'trigger_student_events_rejected_total',
+    help: "Events that a path's student rejected, so that its model did not score them",
+    labelNames: ['path'] as const,
+    registers: [this.registry],
+  });
   readonly eventsInFlight = this.#gauge('trigger_events_in_flight', 'Events received and not yet decided and written');
   readonly batches = new Counter({
     name: 'trigger_batches_total',

@@ -180,8 +180,27 @@ describe('the page /menu', () => {
     expect(await send('DELETE')).toMatchObject({ status: 409 });
   }, 60_000);
 
+  it('takes students with a menu, keeps them where nothing is said of them, and lets go of them', async () => {
+    const taken = await ask({ model: 'nae-events-s', 'target-rate': 1e-3, cascade: true, 'shadow-events': 0 });
+    const student = { sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string, cut: expect.any(Number) as number };
+    expect(taken).toMatchObject({ outcome: 'taken', to: [{ path: 'nae-events-s', student }] });
+    expect(await ask({ 'target-rate': 1e-4, 'shadow-events': 0 })).toMatchObject({ to: [{ student }] });
+    const without = await ask({ cascade: false, 'shadow-events': 0 });
+    expect(without).toMatchObject({ outcome: 'taken', from: [{ student }] });
+    expect('to' in without && without.to[0]).not.toHaveProperty('student');
+    const none = await ask({ model: 'ae-events-s', 'target-rate': 1e-3, cascade: true, 'shadow-events': 0 });
+    expect('reason' in none && none.reason).toMatch(/ae-events-s has no student/);
+  }, 60_000);
+
   it('comes on SIGHUP with what is configured then', async () => {
-    const asked = { targetRate: undefined, threshold: [0.1], swapAt: 'next-frame', shadowEvents: 0, shadowBand: '3' };
+    const asked = {
+      targetRate: undefined,
+      threshold: [0.1],
+      cascade: undefined,
+      swapAt: 'next-frame',
+      shadowEvents: 0,
+      shadowBand: '3',
+    };
     configured = () => ({ ...asked, model: ['nae-events-s'] });
     process.emit('SIGHUP');
     expect(await outcomeOf(1)).toMatchObject({ asked_by: 'signal', outcome: 'taken', generation: 2 });

@@ -51,6 +51,7 @@ const OPTION_NAMES = [
   'model',
   'targetRate',
   'threshold',
+  'cascade',
   'stay',
   'broker',
   ...KAFKA_OPTIONS,

@@ -28,6 +28,7 @@ export const runVerb = defineVerb({
     'model',
     'targetRate',
     'threshold',
+    'cascade',
     ...KAFKA_OPTIONS,
     ...DELIVERY_OPTIONS,
     'group',
@@ -55,9 +56,10 @@ export const runVerb = defineVerb({
     const paths = await openPaths(settings);
     const provenance = new Map([
       ['source', settings.source],
-      ...paths.map(({ name, bundle, threshold }): [string, string] => [
+      ...paths.map(({ name, bundle, threshold, student }): [string, string] => [
         `path ${name}`,
-        `${bundle.manifest.sha256} >= ${threshold}`,
+        `${bundle.manifest.sha256} >= ${threshold}` +
+          (student === undefined ? '' : ` after ${student.sha256} >= ${student.cut}`),
       ]),
     ]);
     const checkpoint = settings.resume ? await interruptedOutput(settings, provenance, context) : undefined;

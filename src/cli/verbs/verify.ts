@@ -7,6 +7,7 @@ import type { Difference } from '../../ledger/difference.js';
 import { LedgerLines, type DecidingMenu } from '../../ledger/ledger-lines.js';
 import { SCORE_TOLERANCE, Verification } from '../../ledger/verification.js';
 import { Pipeline } from '../../pipeline/pipeline.js';
+import type { Path } from '../../score/menu.js';
 import type { ScorePool } from '../../score/score-pool.js';
 import type { Sink } from '../../sink/sink.js';
 import type { Intake, Source, SourceRecord } from '../../source/source.js';
@@ -50,7 +51,8 @@ export const verifyVerb = defineVerb({
     }
     const lines = new LedgerLines(stream);
     const candidates = await openCandidates(settings);
-    const menus = lines.menus.map((menu) => ({ menu, paths: pathsOf(menu, candidates, ledger) }));
+    const menus: { menu: DecidingMenu; paths: Path[] }[] = [];
+    for (const menu of lines.menus) menus.push({ menu, paths: await pathsOf(menu, candidates, ledger) });
     const happenings = createHappenings(context);
     let verification: Verification | undefined;
     let environment = '';

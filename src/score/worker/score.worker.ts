@@ -16,15 +16,18 @@ import {
 } from '../../event/layout.js';
 import { WordUnpacker } from '../../event/word-unpacker.js';
 import { scoreParity } from '../../model/parity.js';
-import { deviceName, ModelSession } from '../../model/session.js';
+import type { InputLayout } from '../../model/bundle.js';
+import { deviceName, ModelSession, type InputRows } from '../../model/session.js';
 import {
   HISTOGRAM_BINS,
   slotViews,
+  type LoadedModel,
   type ScoreResult,
   type ScoreTask,
   type SlotViews,
   type WorkerSetup,
 } from '../messages.js';
+import { Cascade, TEACHER_ROWS, type Scorer } from './cascade.js';
 import { Decider, type Decided } from './decide.js';
 
 const CROSSING_FAULT = eventFaultCode('crossing-out-of-range');
@@ -32,7 +35,8 @@ const CROSSING_FAULT = eventFaultCode('crossing-out-of-range');
 class ScoreWorker {
   readonly #setup: WorkerSetup;
   readonly #slots: readonly SlotViews[];
-  readonly #sessions: readonly ModelSession[];
+  /** One per path. */
+  readonly #scorers: readonly Scorer[];
   /** Its codes, those of one inference call, are the input of every model on the grid. */
   readonly #unpacker: WordUnpacker;
   /** The same events as physical values: the input of every model that takes those. */
@@ -42,20 +46,15 @@ class ScoreWorker {
   /** Settles when the task that was handed over last is scored. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(
-    setup: WorkerSetup,
-    sessions: readonly ModelSession[],
-    unpacker: WordUnpacker,
-    values: Float32Array,
-  ) {
+  private constructor(setup: WorkerSetup, scorers: readonly Scorer[], unpacker: WordUnpacker, values: Float32Array) {
     this.#setup = setup;
     this.#slots = setup.slots.map((slot) => slotViews(slot, setup.geometry));
-    this.#sessions = sessions;
+    this.#scorers = scorers;
     this.#unpacker = unpacker;
     this.#values = values;
-    this.#needsValues = setup.models.some(({ layout }) => layout === 'phys-f32');
+    this.#needsValues = setup.models.some(({ layout, student }) => [layout, student?.layout].includes('phys-f32'));
     this.#decider = new Decider(
-      sessions.map(({ scores }, path) => ({ scores, threshold: setup.models[path]!.threshold })),
+      scorers.map(({ scores }, path) => ({ scores, threshold: setup.models[path]!.threshold })),
       setup.rows,
     );
   }
@@ -64,16 +63,26 @@ class ScoreWorker {
     const { rows, device } = setup;
     const unpacker = new WordUnpacker(rows);
     const values = new Float32Array(rows * VALUES_PER_EVENT);
-    const sessions: ModelSession[] = [];
-    for (const { bytes, layout, parity, directory } of setup.models) {
-      const input = layout === 'phys-f32' ? values : unpacker.codes;
-      const session = await ModelSession.create(bytes, layout, rows, device, input);
+    const inputsOf = (layout: InputLayout): InputRows => (layout === 'phys-f32' ? values : unpacker.codes);
+    const load = async (model: LoadedModel, sessionRows: number, input?: InputRows): Promise<ModelSession> => {
+      const { bytes, layout, parity, directory } = model;
+      const session = await ModelSession.create(bytes, layout, sessionRows, device, input);
       if (parity !== undefined) {
-        await scoreParity(session, rows, parity, `${directory!}/parity.json`, deviceName(device));
+        await scoreParity(session, sessionRows, parity, `${directory!}/parity.json`, deviceName(device));
       }
-      sessions.push(session);
+      return session;
+    };
+    const scorers: Scorer[] = [];
+    for (const model of setup.models) {
+      const { student, layout } = model;
+      if (student === undefined) {
+        scorers.push(await load(model, rows, inputsOf(layout)));
+      } else {
+        const first = await load(student, rows, inputsOf(student.layout));
+        scorers.push(new Cascade(first, student.cut, await load(model, TEACHER_ROWS), inputsOf(layout)));
+      }
     }
-    return new ScoreWorker(setup, sessions, unpacker, values);
+    return new ScoreWorker(setup, scorers, unpacker, values);
   }
 
   /** Score a task's events, after those of the tasks before it. */
@@ -96,12 +105,12 @@ class ScoreWorker {
       const start = performance.now();
       this.#unpack(slot, task.encoding, first, events);
       const unpacked = performance.now();
-      for (const session of this.#sessions) await session.run();
-      const inferred = performance.now();
       const faults = this.#unpacker.faults.subarray(0, events);
+      for (const scorer of this.#scorers) await scorer.run(events, faults);
+      const inferred = performance.now();
       this.#decider.decide(events, faults, first, decided);
       slot.faults.set(faults, first);
-      for (const [path, { scores }] of this.#sessions.entries()) {
+      for (const [path, { scores }] of this.#scorers.entries()) {
         slot.scores.set(scores.subarray(0, events), path * geometry.capacity + first);
       }
       unpackMs += unpacked - start;
@@ -111,7 +120,8 @@ class ScoreWorker {
     for (const [path, histogram] of this.#decider.histograms.entries()) {
       slot.histograms.set(histogram, path * HISTOGRAM_BINS);
     }
-    return { ...decided, unpackMs, inferMs, decideMs };
+    const rejectedByStudent = this.#scorers.map((one) => (one instanceof Cascade ? one.takeRejected() : 0));
+    return { ...decided, rejectedByStudent, unpackMs, inferMs, decideMs };
   }
 
   /** Bring the events into the inputs of the models. */
