@@ -15,6 +15,7 @@ interface Accepted {
   run: number;
   orbit: number;
   bunchCrossing: number;
+  objects: Uint8Array;
   paths: { score: number }[];
 }
 
@@ -30,7 +31,7 @@ export class AcceptedCollector {
     this.#topic = topic;
   }
 
-  /** `run/orbit/crossing/score` of every committed event. */
+  /** `run/orbit/crossing/score/objects` of every committed event, the objects in base64. */
   async read(): Promise<string[]> {
     const root = await protobuf.load(join(ROOT, 'proto', 'l1_event.proto'));
     const type = root.lookupType('l1trigger.v1.AcceptedEvent');
@@ -42,7 +43,8 @@ export class AcceptedCollector {
       .filter((line) => line !== '')
       .map((line) => {
         const event = type.decode(Buffer.from(line, 'base64')) as unknown as Accepted;
-        return `${event.run}/${event.orbit}/${event.bunchCrossing}/${event.paths[0]!.score}`;
+        const objects = Buffer.from(event.objects).toString('base64');
+        return `${event.run}/${event.orbit}/${event.bunchCrossing}/${event.paths[0]!.score}/${objects}`;
       });
   }
 }

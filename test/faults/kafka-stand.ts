@@ -78,8 +78,13 @@ export class KafkaStand {
       const to = ['--to', `kafka:${topic}`, '--partitions', String(PARTITIONS), '--run', String(round)];
       await cli('replay', this.#recording, ...to, '--brokers', this.broker.brokers.join(','));
       for (const line of lines) {
-        const event = JSON.parse(line) as { orbit: number; bunch_crossing: number; paths: { score: number }[] };
-        expected.push(`${round}/${event.orbit}/${event.bunch_crossing}/${event.paths[0]!.score}`);
+        const event = JSON.parse(line) as {
+          orbit: number;
+          bunch_crossing: number;
+          objects: string;
+          paths: { score: number }[];
+        };
+        expected.push(`${round}/${event.orbit}/${event.bunch_crossing}/${event.paths[0]!.score}/${event.objects}`);
       }
     }
     return { topic, events: rounds * events.received, frames: rounds * frames.received, expected };
