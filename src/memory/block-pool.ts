@@ -22,6 +22,13 @@ export class Block {
     return this;
   }
 
+  /** A block of the first `length` bytes, which holds this one in its maker's place. */
+  upTo(length: number): Block {
+    return new Block(this.bytes.subarray(0, length), () => {
+      this.release();
+    });
+  }
+
   /** Let go: once for the block's maker and once for every {@link hold}. */
   release(): void {
     this.#holders--;

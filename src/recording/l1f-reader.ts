@@ -12,6 +12,8 @@ import type { ReadOptions, RecordedFrame, RecordingHeader, RecordingReader } fro
 import { decompressFile } from './zstd.js';
 
 const READ_BYTES = 1024 * 1024;
+/** Of all readers: where a recording is read in a loop, each round would otherwise take memory of its own. */
+const blockPool = new BlockPool(READ_BYTES);
 
 export class L1fReader implements RecordingReader {
   readonly path: string;
@@ -55,7 +57,9 @@ export class L1fReader implements RecordingReader {
       if (first.done === true) {
         throw new TriggerError('RECORDING_TRUNCATED', `${path}: expected a recording's header, received an empty file`);
       }
-      return new L1fReader(path, format, file, size, input, decodeHeader(first.value.bytes, path));
+      const header = decodeHeader(first.value.bytes, path);
+      first.value.release();
+      return new L1fReader(path, format, file, size, input, header);
     } catch (error) {
       await file.close();
       throw error;
@@ -122,22 +126,23 @@ class FileInput {
   position = 0;
   readonly messages: AsyncGenerator<DelimitedMessage>;
   readonly #file: FileHandle;
-  readonly #pool = new BlockPool(READ_BYTES);
 
   constructor(file: FileHandle, path: string, format: 'l1f' | 'l1f.zst') {
     this.#file = file;
     const blocks = format === 'l1f' ? this.#blocks() : decompressFile(file, (position) => (this.position = position));
-    this.messages = readDelimited(oneAhead<Uint8Array | Block>(blocks), path, this.#pool);
+    this.messages = readDelimited(oneAhead<Uint8Array | Block>(blocks), path, blockPool);
   }
 
   async *#blocks(): AsyncGenerator<Uint8Array | Block> {
     for (;;) {
-      const block = this.#pool.take();
+      const block = blockPool.take();
       const { bytesRead } = await this.#file.read(block.bytes, 0, READ_BYTES, this.position);
-      if (bytesRead === 0) return;
+      if (bytesRead === 0) {
+        block.release();
+        return;
+      }
       this.position += bytesRead;
-      // Only at the end of the file, so that its memory need not come back.
-      yield bytesRead === READ_BYTES ? block : block.bytes.subarray(0, bytesRead);
+      yield bytesRead === READ_BYTES ? block : block.upTo(bytesRead);
     }
   }
 }
