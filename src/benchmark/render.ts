@@ -1,6 +1,6 @@
 /** The report's document as Markdown and as one HTML page that needs nothing else. */
 import { escaped } from './charts.js';
-import type { Block, ReportDocument } from './report-document.js';
+import type { Block, ReportDocument } from './report-blocks.js';
 
 type Figure = Extract<Block, { kind: 'figure' }>;
 

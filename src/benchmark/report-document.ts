@@ -1,11 +1,23 @@
 /** The 40 MHz report as a document: what was measured, and what follows from it with the arithmetic shown. */
 import { CROSSING_RATE_HZ, CROSSINGS_PER_ORBIT, HW32_BYTES } from '../event/layout.js';
 import { bars, lines, type Series } from './charts.js';
-import type { Quantiles, StageQuantiles } from './latency-probe.js';
 import type { KafkaResult, LiveResult } from './measure-kafka.js';
 import type { LatencyResult, RecordingResult, ScalingPoint } from './measure-streams.js';
+import {
+  type Block,
+  type ReportDocument,
+  count,
+  heading,
+  millions,
+  milliseconds,
+  nanoseconds,
+  percent,
+  quantileCells,
+  range,
+  stageTable,
+  text,
+} from './report-blocks.js';
 import type { Roofline } from './roofline.js';
-import type { Spread } from './timing.js';
 
 /** Crossings with collisions: 2544 bunches of an orbit are filled. */
 const FILLED_BUNCHES = 2544;
@@ -43,18 +55,6 @@ export interface BenchmarkReport {
   readonly models: readonly ModelReport[];
   /** What was not measured, and why. */
   readonly skipped: readonly string[];
-}
-
-export type Block =
-  | { readonly kind: 'heading'; readonly text: string }
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'list'; readonly items: readonly string[] }
-  | { readonly kind: 'table'; readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] }
-  | { readonly kind: 'figure'; readonly file: string; readonly caption: string; readonly svg: string };
-
-export interface ReportDocument {
-  readonly title: string;
-  readonly blocks: readonly Block[];
 }
 
 /** The best rate that the whole machine sustained from memory to decision. */
@@ -293,31 +293,6 @@ function latencyBlocks(models: readonly ModelReport[]): Block[] {
   ];
 }
 
-function stageTable(columns: readonly { readonly label: string; readonly stages: StageQuantiles }[]): Block {
-  const rows = Object.entries(STAGE_NAMES).flatMap(([stage, name]) => {
-    const cells = columns.map(({ stages }) => stages[stage as keyof StageQuantiles]);
-    if (cells.every((cell) => cell === undefined)) return [];
-    return [
-      [
-        name,
-        ...cells.map((cell) => (cell === undefined ? '' : `${milliseconds(cell.p50)} / ${milliseconds(cell.p99)}`)),
-      ],
-    ];
-  });
-  return { kind: 'table', head: ['part', ...columns.map(({ label }) => label)], rows };
-}
-
-const STAGE_NAMES: Readonly<Record<keyof StageQuantiles, string>> = {
-  arrival: 'due to being in the stream',
-  queue: 'to the worker and back',
-  unpack: 'unpack',
-  infer: 'infer',
-  decide: 'decide',
-  decision: '**due to decision**',
-  write: 'write',
-  written: '**due to accepted event written**',
-};
-
 function scalingBlocks(models: readonly ModelReport[], kafkas: readonly NamedKafka[]): Block[] {
   const perWorker = ({ scaling }: ModelReport, { workers, eventsPerSecond }: ScalingPoint): string =>
     percent(eventsPerSecond / workers / scaling[0]!.eventsPerSecond);
@@ -410,42 +385,6 @@ function sameText(peer: KafkaResult['peer']): string {
 
 const QUANTILE_NAMES = { p50: 'p50', p99: 'p99', p999: 'p99.9' } as const;
 
-function heading(text: string): Block {
-  return { kind: 'heading', text };
-}
-
-function text(text: string): Block {
-  return { kind: 'text', text };
-}
-
-function quantileCells({ p50, p99, p999, p9999 }: Quantiles): string[] {
-  return [p50, p99, p999, p9999].map(milliseconds);
-}
-
 function machines(total: number, rate: number): string {
   return `${millions(total)} / ${millions(rate)} = ${Math.ceil(total / rate)}`;
-}
-
-function count(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
-}
-
-function millions(value: number): string {
-  return `${(value / 1e6).toPrecision(value >= 1e7 ? 4 : 3)} M`;
-}
-
-function percent(fraction: number): string {
-  return `${Number((fraction * 100).toPrecision(3))} %`;
-}
-
-function nanoseconds(value: number | undefined): string {
-  return value === undefined ? '' : value.toFixed(0);
-}
-
-function milliseconds(seconds: number): string {
-  return `${Number((seconds * 1000).toPrecision(3))} ms`;
-}
-
-function range({ median, low, high }: Spread): string {
-  return `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 }
