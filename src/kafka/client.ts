@@ -61,12 +61,16 @@ export function createKafka(connection: KafkaConnection, log: Logger, options: C
 
 /**
  * kafkajs reports as errors what it then retries; what it gives up on is thrown, and logged where that is handled.
- * Its single connections and requests fail routinely (leader elections), its own progress is of use to nobody
- * but who debugs.
+ * Its single connections and requests fail routinely (leader elections), and so does beginning a transaction while the
+ * one before is being ended; its own progress is of use to nobody but who debugs.
  */
 function forwardLog(log: Logger, { namespace, level, log: entry }: LogEntry): void {
-  const routine = level >= logLevel.INFO || namespace === 'Connection' || namespace === 'Cluster';
   const { message, ...details } = entry;
+  const routine =
+    level >= logLevel.INFO ||
+    namespace === 'Connection' ||
+    namespace === 'Cluster' ||
+    message.endsWith('another concurrent operation on the same transaction was ongoing');
   log[routine ? 'debug' : 'warn'](
     // Raw requests and responses, which the environment can make kafkajs log, hold credentials.
     { kafka: namespace, ...details, ...WITHHELD },

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { createServer, type AddressInfo } from 'node:net';
 import { Writable } from 'node:stream';
 
@@ -35,6 +36,21 @@ describe('kafka client', () => {
     expect(Math.max(...lines.map(({ level }) => level as number))).toBeLessThanOrEqual(40);
     expect(lines.filter(({ msg }) => String(msg).includes('partitioner'))).toEqual([]);
     expect(lines.some(({ kafka: namespace }) => namespace === 'BrokerPool')).toBe(true);
+  });
+
+  test('beginning a transaction while the one before is being ended is routine, other failed sends are warnings', () => {
+    const { log, lines } = recordingLogger();
+    const producer = createKafka({ brokers: ['127.0.0.1:1'] }, log)
+      .logger()
+      .namespace('Producer');
+    // What kafkajs says of the protocol's error CONCURRENT_TRANSACTIONS.
+    const { createErrorFromCode } = createRequire(import.meta.url)('kafkajs/src/protocol/error') as {
+      createErrorFromCode: (code: number) => Error;
+    };
+    const ending = createErrorFromCode(51);
+    producer.error(`Failed to send messages: ${ending.message}`, {});
+    producer.error('Failed to send messages: Closed connection', {});
+    expect(lines.map(({ level }) => level)).toEqual([20, 40]);
   });
 
   test('a server that accepts and never answers is given up in time', async () => {
