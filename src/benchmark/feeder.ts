@@ -2,6 +2,7 @@
 import { encodeFrame } from '../event/frame.js';
 import type { KafkaConnection } from '../kafka/client.js';
 import { FrameProducer } from '../replay/frame-producer.js';
+import { unixMs } from '../telemetry/clock.js';
 import { silentLogger } from '../telemetry/logger.js';
 import { Pacer } from './pacer.js';
 import { framesOf, loadWorkload } from './streams.js';
@@ -45,7 +46,7 @@ async function feed(job: FeedJob): Promise<FeedOutcome> {
     }
     await producer.flush();
   }
-  const lateSeconds = (performance.timeOrigin + performance.now() - pacer.startMs - (count - 1) * intervalMs) / 1000;
+  const lateSeconds = (unixMs() - pacer.startMs - (count - 1) * intervalMs) / 1000;
   await pacer.end();
   await producer.close();
   return { lateSeconds };
