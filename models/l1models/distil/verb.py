@@ -20,7 +20,7 @@ from l1models.errors import InputRefused
 from l1models.train import threads
 
 VERSION = "0.1.0"
-# Where the stream looks for it (src/model/bundle.ts).
+# Where the stream looks for it (src/model/student.ts).
 FOLDER = "student"
 _VALIDATION_EVENTS = 2000
 _PARITY_EVENTS = 160
