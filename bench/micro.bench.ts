@@ -37,6 +37,7 @@ const bytes = encodeFrame(frame);
 // A slot is shared memory.
 const words = new Int32Array(new SharedArrayBuffer(frame.objects.length));
 words.set(new Int32Array(frame.objects.buffer));
+const wire = new Uint8Array(words.buffer);
 const copy = new Int32Array(words.length);
 const unpacker = new WordUnpacker(FRAME_EVENTS);
 const plainCodes = new Int16Array(FRAME_EVENTS * VALUES_PER_EVENT);
@@ -54,7 +55,7 @@ step('memcpy of the words', FRAME_EVENTS, () => {
   copy.set(words);
 });
 step('decode frame', FRAME_EVENTS, () => decodeFrame(bytes));
-step('unpack', FRAME_EVENTS, () => unpacker.unpack(words));
+step('unpack', FRAME_EVENTS, () => unpacker.unpack(wire));
 step('unpack, plain definition', FRAME_EVENTS, () =>
   unpackWords(copy, copy.length / OBJECTS_PER_EVENT, plainCodes, faults),
 );

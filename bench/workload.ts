@@ -3,9 +3,13 @@ import { readdirSync } from 'node:fs';
 
 import type { L1Frame } from '#nae/event/frame.js';
 import { VALUES_PER_EVENT } from '#nae/event/layout.js';
+import { optimiseLate } from '#nae/late-optimising.js';
 import { loadBundle, type Bundle } from '#nae/model/bundle.js';
 
 import { frameOf, plausibleCodes } from '../test/pipeline/events.js';
+
+// As nae-trigger does.
+optimiseLate();
 
 const BUNDLES = new URL('../../models/bundles/', import.meta.url);
 

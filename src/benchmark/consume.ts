@@ -8,6 +8,7 @@ import { Kafka, logLevel } from 'kafkajs';
 
 import { decodeFrame, isFrameFault, type L1Frame } from '../event/frame.js';
 import type { KafkaConnection } from '../kafka/client.js';
+import { optimiseLate } from '../late-optimising.js';
 import { PartitionClaims } from '../kafka/partition-claims.js';
 import { loadBundle } from '../model/bundle.js';
 import { Pipeline } from '../pipeline/pipeline.js';
@@ -71,6 +72,8 @@ const log = silentLogger();
 async function throughStream(job: ConsumeJob, directory: string, threshold: number) {
   const { connection, topic, group: groupId, workers, exactlyOnce, sink: output = 'l1.accepted', live = false } = job;
   const settings = { ...defaultSettings(), ...job.settings };
+  // As nae-trigger does.
+  optimiseLate();
   const pool = await ScorePool.start({
     paths: [{ name: 'bench', bundle: await loadBundle(directory), threshold }],
     workers: workers ?? availableParallelism(),

@@ -10,6 +10,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { loadSettings } from '../config/load.js';
 import { flagName, OPTIONS, type OptionName, type Settings } from '../config/options.js';
 import { messageOf, TriggerError } from '../errors.js';
+import { optimiseLate } from '../late-optimising.js';
 import { createLogger } from '../telemetry/logger.js';
 import { redacted } from '../telemetry/redaction.js';
 import { PACKAGE_ROOT } from './models.js';
@@ -110,6 +111,7 @@ async function runVerbWith(
   return signalled === undefined ? 0 : SIGNAL_EXIT_CODES[signalled];
 }
 
+optimiseLate();
 try {
   await program().parseAsync();
 } catch (error) {

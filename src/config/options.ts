@@ -211,11 +211,11 @@ export const OPTIONS = {
     value: 'Q',
     help: 'grid that PHYS32 and HDF5 input is rounded to; none is for studies',
   }),
-  batchEvents: option({ schema: count.max(1 << 20).default(8192), value: 'N', help: 'events of a batch at most' }),
+  batchEvents: option({ schema: count.max(1 << 20).default(16384), value: 'N', help: 'events of a batch at most' }),
   inferenceRows: option({
-    schema: count.multipleOf(64).max(65536).default(1024),
+    schema: count.multipleOf(64).max(65536).default(2048),
     value: 'N',
-    help: 'rows of one inference call, a multiple of 64',
+    help: 'rows of one inference call at most, a multiple of 64',
   }),
   maxBatchDelayUs: option({
     schema: z.coerce.number().nonnegative().default(1000),

@@ -19,14 +19,30 @@ env.logLevel = 'fatal';
 
 const ELEMENT_TYPES = { 'hw-int16-planar': 'int16', 'phys-f32': 'float32' } as const;
 
+/** Inputs that the sizes of calls are compared with: any finite numbers would do. */
+const PROBES = Array.from({ length: 1021 }, (_, at) => ((at * 7919) % 576) - 288);
+
 /** An array for the inputs of a model: `rows` events of zeros in its layout. */
 function inputRows(layout: InputLayout, rows: number): InputRows {
   return layout === 'phys-f32' ? new Float32Array(rows * VALUES_PER_EVENT) : new Int16Array(rows * VALUES_PER_EVENT);
 }
 
+/** Fewest rows of a call that a short batch is given instead of all rows. */
+const LEAST_CALL_ROWS = 128;
+
+/** An inference call: the first `rows` of the session's arrays. */
+interface Call {
+  readonly rows: number;
+  readonly feeds: Record<string, Tensor>;
+  readonly fetches: Record<string, Tensor>;
+}
+
 /**
  * A session with its input and output arrays. They cannot be views of a SharedArrayBuffer: the runtime refuses
  * tensors over one.
+ *
+ * A call has all rows, or where there are fewer events half of them, a quarter and so on: those sizes that gave the same
+ * bits as all rows when the session was created, so that no score depends on how many events come with it.
  */
 export class ModelSession {
   /** Receives `rows` events in the model's layout before each {@link run}. */
@@ -34,15 +50,14 @@ export class ModelSession {
   /** Scores of the last run. */
   readonly scores: Float32Array;
   readonly #session: InferenceSession;
-  readonly #feeds: Record<string, Tensor>;
-  readonly #fetches: Record<string, Tensor>;
+  /** From all rows down. */
+  readonly #calls: Call[];
 
   private constructor(session: InferenceSession, layout: InputLayout, rows: number, input: InputRows) {
     this.#session = session;
     this.input = input;
     this.scores = new Float32Array(rows);
-    this.#feeds = { [MODEL_INPUT]: new Tensor(ELEMENT_TYPES[layout], this.input, [rows, VALUES_PER_EVENT]) };
-    this.#fetches = { [MODEL_OUTPUT]: new Tensor('float32', this.scores, [rows]) };
+    this.#calls = [this.#call(layout, rows)];
   }
 
   /**
@@ -85,14 +100,56 @@ export class ModelSession {
       await session.release();
       throw error;
     }
-    return new ModelSession(session, layout, rows, input);
+    const created = new ModelSession(session, layout, rows, input);
+    await created.#addShortCalls(layout);
+    return created;
   }
 
-  /** Score the rows of {@link input} into {@link scores}. Blocks its thread for the time of the inference. */
-  async run(): Promise<void> {
-    const { [MODEL_OUTPUT]: output } = await this.#session.run(this.#feeds, this.#fetches);
+  /** Rows of the calls that {@link run} makes, from all rows down. */
+  get callRows(): readonly number[] {
+    return this.#calls.map(({ rows }) => rows);
+  }
+
+  /**
+   * Score the first `events` rows of {@link input} into {@link scores}; those behind them must hold numbers, which are
+   * scored as well or not. Blocks its thread for the time of the inference.
+   *
+   * @param events - default: all rows
+   */
+  async run(events = this.scores.length): Promise<void> {
+    await this.#run(this.#calls.findLast(({ rows }) => rows >= events)!);
+  }
+
+  async #run({ feeds, fetches }: Call): Promise<void> {
+    const { [MODEL_OUTPUT]: output } = await this.#session.run(feeds, fetches);
     // The output is written in place; a runtime that did not would leave stale scores behind.
-    if (output?.data !== this.scores) this.scores.set(output?.data as Float32Array);
+    const expected = fetches[MODEL_OUTPUT]!.data;
+    if (output?.data !== expected) this.scores.set(output?.data as Float32Array);
+  }
+
+  #call(layout: InputLayout, rows: number): Call {
+    const input = this.input.subarray(0, rows * VALUES_PER_EVENT);
+    return {
+      rows,
+      feeds: { [MODEL_INPUT]: new Tensor(ELEMENT_TYPES[layout], input, [rows, VALUES_PER_EVENT]) },
+      fetches: { [MODEL_OUTPUT]: new Tensor('float32', this.scores.subarray(0, rows), [rows]) },
+    };
+  }
+
+  /** Another number of rows can make the runtime take another kernel, and another kernel can round differently. */
+  async #addShortCalls(layout: InputLayout): Promise<void> {
+    const all = this.scores.length;
+    if (all < 2 * LEAST_CALL_ROWS) return;
+    for (let at = 0; at < this.input.length; at++) this.input[at] = PROBES[at % PROBES.length]!;
+    await this.run();
+    const expected = this.scores.slice();
+    for (let rows = all / 2; rows >= LEAST_CALL_ROWS && Number.isInteger(rows); rows /= 2) {
+      const call = this.#call(layout, rows);
+      await this.#run(call);
+      const bits = (scores: Float32Array): Buffer => Buffer.from(scores.buffer, scores.byteOffset, 4 * rows);
+      if (bits(this.scores).equals(bits(expected))) this.#calls.push(call);
+    }
+    this.input.fill(0);
   }
 
   async release(): Promise<void> {

@@ -210,8 +210,7 @@ export class Pipeline implements Intake {
   #share(lane: Lane, frame: FrameInFlight, wire: L1Frame): number {
     const parts = Math.min(lane.pool.workers - lane.running, Math.floor(wire.eventCount / WORTH_SHARING_EVENTS));
     if (parts < 2 || lane.batch !== undefined) return 0;
-    const { rows } = lane.pool;
-    const most = Math.ceil(wire.eventCount / parts / rows) * rows;
+    const most = Math.ceil(wire.eventCount / parts);
     let next = 0;
     while (next + most < wire.eventCount) {
       lane.batch = lane.newBatch(wire.encoding);

@@ -119,7 +119,7 @@ export interface WorkerSetup {
   readonly models: readonly WorkerModel[];
   readonly quantisation: Quantisation;
   readonly device: Device;
-  /** Rows of every inference call: short batches are padded to it, so that an event's bits never depend on them. */
+  /** Most rows of an inference call. */
   readonly rows: number;
 }
 

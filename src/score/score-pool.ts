@@ -75,8 +75,6 @@ export class ScorePool {
   readonly menu: Menu;
   readonly device: Device;
   readonly workers: number;
-  /** Of one inference call. */
-  readonly rows: number;
   readonly geometry: SlotGeometry;
   readonly slots: readonly SlotViews[];
   readonly #options: ScorePoolOptions;
@@ -97,7 +95,6 @@ export class ScorePool {
     this.menu = { generation: options.generation ?? 1, paths: options.paths };
     this.device = options.device;
     this.workers = options.workers;
-    this.rows = options.inferenceRows;
     this.geometry = geometry;
     this.slots = buffers.map((buffer) => slotViews(buffer, geometry));
     this.#options = options;

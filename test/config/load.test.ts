@@ -25,7 +25,7 @@ describe('settings', () => {
       workers: 5,
       device: 'cpu',
       model: ['a', 'b'],
-      batchEvents: 8192,
+      batchEvents: 16_384,
     });
   });
 

@@ -40,7 +40,7 @@ function expectEqual(unpacker: WordUnpacker, words: Int32Array): void {
   const faulty = unpackWords(words, events, codes, faults);
   unpacker.codes.fill(0x5a5a);
   unpacker.faults.fill(0xa5);
-  expect(unpacker.unpack(words)).toBe(faulty);
+  expect(unpacker.unpack(new Uint8Array(words.buffer, words.byteOffset, words.byteLength))).toBe(faulty);
   expect(unpacker.codes.slice(0, codes.length)).toEqual(codes);
   expect(unpacker.faults.slice(0, events)).toEqual(faults);
   expect(unpacker.codes.subarray(codes.length).every((code) => code === 0x5a5a)).toBe(true);
@@ -78,6 +78,20 @@ describe('the SIMD unpacker', () => {
   it('takes words from shared memory', () => {
     const words = new Int32Array(new SharedArrayBuffer(4 * OBJECTS_PER_EVENT)).fill(packWord(3, 0, 7));
     expectEqual(unpacker, words);
+  });
+
+  it('takes them from any address, and finds faults behind those that are copied first', () => {
+    const events = 1100;
+    const bytes = new Uint8Array(1 + 4 * events * OBJECTS_PER_EVENT).subarray(1);
+    const words = new Int32Array(events * OBJECTS_PER_EVENT).fill(packWord(3, 0, 7));
+    for (const event of [511, 512, 1023, 1099]) words[event * OBJECTS_PER_EVENT + 4] = packWord(1, -512, 0);
+    bytes.set(new Uint8Array(words.buffer));
+    const many = new WordUnpacker(events);
+    expectEqual(many, words);
+    const { codes, faults } = { codes: many.codes.slice(), faults: many.faults.slice() };
+    expect(many.unpack(bytes)).toBe(4);
+    expect(many.codes).toEqual(codes);
+    expect(many.faults).toEqual(faults);
   });
 
   it.each([1, 64, 4096])('has room for %i rows', (rows) => {

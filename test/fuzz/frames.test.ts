@@ -48,7 +48,7 @@ function eventFaults(frame: L1Frame): Uint8Array {
   } else {
     const words = new Int32Array(objects);
     unpackWords(words, eventCount, codes, faults);
-    unpacker.unpack(words);
+    unpacker.unpack(frame.objects);
     demand(same(unpacker.faults.subarray(0, eventCount), faults.subarray(0, eventCount)), 'two lists of faults');
     const values = eventCount * VALUES_PER_EVENT;
     demand(same(unpacker.codes.subarray(0, values), codes.subarray(0, values)), 'two sets of codes');

@@ -43,7 +43,7 @@ export class Cascade implements Scorer {
 
   async run(events: number, faults: Uint8Array): Promise<void> {
     const { scores } = this;
-    await this.#student.run();
+    await this.#student.run(events);
     scores.fill(REJECTED_SCORE);
     const survivors = this.#survivors.subarray(0, this.#select(events, faults));
     for (let first = 0; first < survivors.length; first += TEACHER_ROWS) {

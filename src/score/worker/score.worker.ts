@@ -6,14 +6,7 @@
 import { workerData } from 'node:worker_threads';
 
 import { eventFaultCode, quantise, toPhysical } from '../../event/hardware-words.js';
-import {
-  Encoding,
-  HW32_BYTES,
-  isBunchCrossing,
-  OBJECTS_PER_EVENT,
-  PHYS32_BYTES,
-  VALUES_PER_EVENT,
-} from '../../event/layout.js';
+import { Encoding, HW32_BYTES, isBunchCrossing, PHYS32_BYTES, VALUES_PER_EVENT } from '../../event/layout.js';
 import { WordUnpacker } from '../../event/word-unpacker.js';
 import { scoreParity } from '../../model/parity.js';
 import type { InputLayout } from '../../model/bundle.js';
@@ -42,6 +35,8 @@ class ScoreWorker {
   /** The same events as physical values: the input of every model that takes those. */
   readonly #values: Float32Array;
   readonly #needsValues: boolean;
+  /** Rows of the inputs that may not be zero. */
+  #used = 0;
   readonly #decider: Decider;
   /** Settles when the task that was handed over last is scored. */
   #last: Promise<unknown> = Promise.resolve();
@@ -128,19 +123,20 @@ class ScoreWorker {
   #unpack(slot: SlotViews, encoding: Encoding, first: number, events: number): void {
     const { codes, faults } = this.#unpacker;
     if (encoding === Encoding.HW32) {
-      const at = slot.objects.byteOffset + first * HW32_BYTES;
-      const words = new Int32Array(slot.objects.buffer, at, events * OBJECTS_PER_EVENT);
-      this.#unpacker.unpack(words);
+      this.#unpacker.unpack(slot.objects.subarray(first * HW32_BYTES, (first + events) * HW32_BYTES));
     } else {
       const at = slot.objects.byteOffset + first * PHYS32_BYTES;
       this.#values.set(new Float32Array(slot.objects.buffer, at, events * VALUES_PER_EVENT));
       quantise(this.#values, events, codes, faults);
     }
-    codes.fill(0, events * VALUES_PER_EVENT);
     for (let row = 0; row < events; row++) {
       if (!isBunchCrossing(slot.crossings[first + row]!)) faults[row] ||= CROSSING_FAULT;
     }
     if (this.#needsValues) this.#physicalRows(encoding, events);
+    // A call may have more rows than there are events: they are zero, whatever was scored before.
+    codes.fill(0, events * VALUES_PER_EVENT, this.#used * VALUES_PER_EVENT);
+    this.#values.fill(0, events * VALUES_PER_EVENT, this.#used * VALUES_PER_EVENT);
+    this.#used = events;
   }
 
   /** Leave the batch's physical values in `#values`: on the grid, or as they came where nothing is quantised. */
@@ -153,7 +149,6 @@ class ScoreWorker {
         if (faults[row] !== 0) this.#values.fill(0, row * VALUES_PER_EVENT, (row + 1) * VALUES_PER_EVENT);
       }
     }
-    this.#values.fill(0, events * VALUES_PER_EVENT);
   }
 }
 
