@@ -86,7 +86,7 @@ const pool = await ScorePool.start({
   inferenceRows,
 });
 // A task without events: there and back, and nothing in between.
-step('hand over a task', batchEvents, () => pool.score({ slot: 0, events: 0, encoding: frame.encoding }));
+step('hand over a task', batchEvents, () => pool.score({ slot: 0, events: 0, encoding: frame.encoding, pieces: [] }));
 
 const log = silentLogger();
 const broker = await startLocalBroker({ log, topics: [{ name: TOPIC, partitions: 1 }] });

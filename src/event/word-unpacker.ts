@@ -42,18 +42,19 @@ export class WordUnpacker {
   }
 
   /**
-   * Unpack events into the first rows of {@link codes} and {@link faults}; the codes of faulty events are set to zero.
+   * Unpack events into rows of {@link codes} and {@link faults}; the codes of faulty events are set to zero.
    *
    * @param objects - their words as they are on the wire, at any address
+   * @param row - where the first of them goes
    * @returns how many events are faulty
    */
-  unpack(objects: Uint8Array): number {
+  unpack(objects: Uint8Array, row = 0): number {
     const events = objects.length / HW32_BYTES;
     let faulty = 0;
     for (let first = 0; first < events; first += STAGED_EVENTS) {
       const staged = Math.min(STAGED_EVENTS, events - first);
       this.#staged.fill(objects.subarray(first * HW32_BYTES, (first + staged) * HW32_BYTES), 0, staged * HW32_BYTES);
-      faulty += this.#unpackStaged(first, staged);
+      faulty += this.#unpackStaged(row + first, staged);
     }
     return faulty;
   }

@@ -1,6 +1,7 @@
 /**
  * Memory for reading, used again and again. Buffers of a megabyte that are new with every read cost more than the
- * reading: V8 counts them against its heap and collects garbage twenty times a second.
+ * reading: V8 counts them against its heap and collects garbage twenty times a second. It is shared memory, so that other
+ * threads may look at what was read.
  */
 
 /** Bytes with a count of those who still look at them. */
@@ -53,7 +54,7 @@ export class BlockPool {
   /** A block of as many bytes, rounded up to whole units; by default one. Its content is undefined. */
   take(bytes = this.#unitBytes): Block {
     const size = Math.ceil(bytes / this.#unitBytes) * this.#unitBytes;
-    return new Block(this.#takeFree(size) ?? Buffer.allocUnsafeSlow(size), (free) => {
+    return new Block(this.#takeFree(size) ?? Buffer.from(new SharedArrayBuffer(size)), (free) => {
       this.#free.push(free);
       this.#freeBytes += size;
       while (this.#freeBytes > MAX_FREE_BYTES) this.#freeBytes -= this.#free.shift()!.length;

@@ -2,13 +2,16 @@
  * A batch: a slot being filled with events of one encoding that one menu decides, and the frames they came from.
  */
 import { orbitOf, type L1Frame } from '../event/frame.js';
-import { bytesPerEvent, ORBIT_MAX, type Encoding } from '../event/layout.js';
+import { bytesPerEvent, Encoding, ORBIT_MAX } from '../event/layout.js';
 import type { Menu } from '../score/menu.js';
-import type { SlotViews } from '../score/messages.js';
+import type { Piece, ScoreTask, SlotViews } from '../score/messages.js';
 import type { FrameInFlight } from './frame-in-flight.js';
 
 /** Written in place of the crossing of an event whose orbit is beyond the counter: no such crossing exists. */
 const NO_CROSSING = 0xffff;
+
+/** Fewer events are copied: that is less work than to say where they are. */
+const WORTH_REFERRING_EVENTS = 256;
 
 /** Consecutive events of one frame in a batch. */
 interface Segment {
@@ -25,6 +28,7 @@ export class Batch {
   readonly views: SlotViews;
   readonly #capacity: number;
   readonly #segments: Segment[] = [];
+  readonly #pieces: Piece[] = [];
   #events = 0;
 
   constructor(menu: Menu, slot: number, views: SlotViews, encoding: Encoding, capacity: number) {
@@ -47,12 +51,19 @@ export class Batch {
     return this.#segments;
   }
 
-  /** Copy as many events as fit, `most` of them, from `firstEvent` on, into the slot; returns how many. */
+  get task(): ScoreTask {
+    return { slot: this.slot, events: this.#events, encoding: this.encoding, pieces: this.#pieces };
+  }
+
+  /**
+   * Take as many events as fit, `most` of them, from `firstEvent` on; returns how many. The frame's bytes have to stay as
+   * they are until the batch is scored: objects in shared memory are not copied.
+   */
   append(frame: FrameInFlight, wire: L1Frame, firstEvent: number, most: number): number {
     const events = Math.min(most, this.#capacity - this.#events, wire.eventCount - firstEvent);
     const size = bytesPerEvent(this.encoding);
-    const { objects, crossings } = this.views;
-    copyInto(objects, this.#events * size, wire.objects.subarray(firstEvent * size, (firstEvent + events) * size));
+    this.#take(wire.objects.subarray(firstEvent * size, (firstEvent + events) * size), events);
+    const { crossings } = this.views;
     copyInto(crossings, this.#events * 2, wire.bunchCrossings.subarray(firstEvent * 2, (firstEvent + events) * 2));
     if (wire.orbit > ORBIT_MAX - 0xffff) {
       for (let index = 0; index < events; index++) {
@@ -62,6 +73,31 @@ export class Batch {
     this.#segments.push({ frame, firstEvent, firstRow: this.#events, events });
     this.#events += events;
     return events;
+  }
+
+  #take(objects: Uint8Array, events: number): void {
+    const { buffer: memory, byteOffset } = objects;
+    // Physical values may lie at any address on the wire, and are read as numbers.
+    if (memory instanceof SharedArrayBuffer && this.encoding === Encoding.HW32 && events >= WORTH_REFERRING_EVENTS) {
+      this.#pieces.push({ memory, at: byteOffset, events });
+      return;
+    }
+    const at = this.#events * bytesPerEvent(this.encoding);
+    copyInto(this.views.objects, at, objects);
+    const last = this.#pieces.at(-1);
+    if (last?.memory !== undefined || last === undefined) this.#pieces.push({ memory: undefined, at, events });
+    else this.#pieces[this.#pieces.length - 1] = { ...last, events: last.events + events };
+  }
+
+  /** Copy all objects, wherever they lie, one behind the other. */
+  copyObjects(target: Uint8Array): void {
+    const size = bytesPerEvent(this.encoding);
+    let to = 0;
+    for (const { memory, at, events } of this.#pieces) {
+      const from = memory === undefined ? this.views.objects.subarray(at) : new Uint8Array(memory, at);
+      copyInto(target, to, from.subarray(0, events * size));
+      to += events * size;
+    }
   }
 
   /** Frame and event index of ascending rows. */

@@ -12,7 +12,6 @@ import {
 import { messageOf } from '../errors.js';
 import type { SourcePosition } from '../event/accepted-event.js';
 import type { L1Frame } from '../event/frame.js';
-import { bytesPerEvent } from '../event/layout.js';
 import { isAfter, swapPointText, type FramePlace, type Section, type SwapPoint } from '../event/swap-point.js';
 import type { Happenings } from '../telemetry/happenings.js';
 import type { Batch } from './batch.js';
@@ -150,11 +149,11 @@ export class MenuChange {
       scores.set(views.scores.subarray(at * capacity, at * capacity + events), at * stride);
     }
     const faults = views.faults.slice(0, events);
-    target.views.objects.set(views.objects.subarray(0, events * bytesPerEvent(encoding)));
+    batch.copyObjects(target.views.objects);
     target.views.crossings.set(views.crossings.subarray(0, events));
     this.#shadowing++;
     this.lane.pool
-      .score({ slot: target.slot, events, encoding })
+      .score({ slot: target.slot, events, encoding, pieces: [{ memory: undefined, at: 0, events }] })
       .then(() => {
         if (this.#state !== 'shadow') return;
         const candidate = {

@@ -292,7 +292,7 @@ export class Pipeline implements Intake {
     lane.running++;
     this.#happenings.batchSent(cause, batch.events);
     const sent = performance.now();
-    lane.pool.score({ slot: batch.slot, events: batch.events, encoding: batch.encoding }).then(
+    lane.pool.score(batch.task).then(
       (result) => {
         lane.running--;
         const busyMs = result.unpackMs + result.inferMs + result.decideMs;
@@ -301,8 +301,9 @@ export class Pipeline implements Intake {
           const rejected = result.rejectedByStudent[at]!;
           if (rejected > 0) this.#happenings.studentRejected(name, rejected);
         }
-        for (const frame of takeResults(lane, batch, result)) this.#frameDone(frame);
+        // Before its frames let go of their bytes.
         this.#change?.shadow(batch);
+        for (const frame of takeResults(lane, batch, result)) this.#frameDone(frame);
         lane.free(batch);
         this.#wake();
         this.#flushIfWorkerFree();

@@ -3,7 +3,8 @@
  *
  * A slot is one SharedArrayBuffer that holds a batch of events on its way through a worker. The stream fills
  * objects and crossings, hands the slot over with a task, and reads scores, faults and histograms when the
- * task's promise resolves: at any time exactly one side owns a slot, so no atomics are needed.
+ * task's promise resolves: at any time exactly one side owns a slot, so no atomics are needed. Objects that were read
+ * into shared memory stay where they are, and the task says where: until its promise resolves nobody writes there.
  */
 import { bytesPerEvent, HW32_BYTES, type Encoding } from '../event/layout.js';
 import type { InputLayout, ParitySet, Quantisation } from '../model/bundle.js';
@@ -123,10 +124,21 @@ export interface WorkerSetup {
   readonly rows: number;
 }
 
+/** Where the objects of consecutive events of a task lie, as they are on the wire. */
+export interface Piece {
+  /** Undefined: the slot's own {@link SlotViews.objects}. */
+  readonly memory: SharedArrayBuffer | undefined;
+  /** First byte of the memory. */
+  readonly at: number;
+  readonly events: number;
+}
+
 export interface ScoreTask {
   readonly slot: number;
   readonly events: number;
   readonly encoding: Encoding;
+  /** All events, in order. */
+  readonly pieces: readonly Piece[];
 }
 
 export interface ScoreResult {

@@ -21,7 +21,7 @@ export interface ThreadOptions {
   readonly onDeath: (thread: ScoringThread, reason: string) => void;
 }
 
-const NOTHING: ScoreTask = { slot: 0, events: 0, encoding: Encoding.HW32 };
+const NOTHING: ScoreTask = { slot: 0, events: 0, encoding: Encoding.HW32, pieces: [] };
 
 export class ScoringThread {
   /** Tasks with the thread. */

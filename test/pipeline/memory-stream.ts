@@ -90,8 +90,10 @@ export class MemorySink implements Sink {
   async write(delivery: Delivery): Promise<void> {
     await this.#onWrite(delivery);
     // The memory belongs to the source again once this has settled.
-    this.accepted.push(...delivery.accepted.map((event) => ({ ...event, objects: event.objects.slice() })));
-    this.deadLetters.push(...delivery.deadLetters.map((letter) => ({ ...letter, bytes: letter.bytes.slice() })));
+    this.accepted.push(...delivery.accepted.map((event) => ({ ...event, objects: new Uint8Array(event.objects) })));
+    this.deadLetters.push(
+      ...delivery.deadLetters.map((letter) => ({ ...letter, bytes: new Uint8Array(letter.bytes) })),
+    );
   }
 
   close(): Promise<void> {

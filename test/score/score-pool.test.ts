@@ -24,7 +24,10 @@ describe('the score pool', () => {
     const one = await path('nae-events-m', 1);
     for (let repetition = 0; repetition < 5; repetition++) {
       const pool = await ScorePool.start({ ...OPTIONS, batchEvents: 4096, paths: [one] });
-      const running = pool.score({ slot: 0, events: 4096, encoding: 1 });
+      const running = pool.score({
+        ...{ slot: 0, events: 4096, encoding: 1 },
+        pieces: [{ memory: undefined, at: 0, events: 4096 }],
+      });
       await pool.close();
       expect((await running).accepted).toEqual([]);
     }

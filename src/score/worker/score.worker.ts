@@ -22,6 +22,7 @@ import {
 } from '../messages.js';
 import { Cascade, TEACHER_ROWS, type Scorer } from './cascade.js';
 import { Decider, type Decided } from './decide.js';
+import { ObjectCursor } from './object-cursor.js';
 
 const CROSSING_FAULT = eventFaultCode('crossing-out-of-range');
 
@@ -95,10 +96,11 @@ class ScoreWorker {
     let inferMs = 0;
     let decideMs = 0;
     this.#decider.reset();
+    const objects = new ObjectCursor(task.pieces, slot.objects);
     for (let first = 0; first < task.events; first += rows) {
       const events = Math.min(rows, task.events - first);
       const start = performance.now();
-      this.#unpack(slot, task.encoding, first, events);
+      this.#unpack(slot, objects, task.encoding, first, events);
       const unpacked = performance.now();
       const faults = this.#unpacker.faults.subarray(0, events);
       for (const scorer of this.#scorers) await scorer.run(events, faults);
@@ -120,10 +122,14 @@ class ScoreWorker {
   }
 
   /** Bring the events into the inputs of the models. */
-  #unpack(slot: SlotViews, encoding: Encoding, first: number, events: number): void {
+  #unpack(slot: SlotViews, objects: ObjectCursor, encoding: Encoding, first: number, events: number): void {
     const { codes, faults } = this.#unpacker;
     if (encoding === Encoding.HW32) {
-      this.#unpacker.unpack(slot.objects.subarray(first * HW32_BYTES, (first + events) * HW32_BYTES));
+      for (let row = 0; row < events;) {
+        const next = objects.take(events - row);
+        this.#unpacker.unpack(next, row);
+        row += next.length / HW32_BYTES;
+      }
     } else {
       const at = slot.objects.byteOffset + first * PHYS32_BYTES;
       this.#values.set(new Float32Array(slot.objects.buffer, at, events * VALUES_PER_EVENT));
