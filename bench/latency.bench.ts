@@ -6,8 +6,8 @@
  *   npm run bench:latency -- [--load PERCENT] [--seconds N] [--repetitions N] [--frame-events N]
  *                            [--kafka-frame-events N] [--batch-delay-us N] [--json FILE]
  *
- * Small bundle, a worker per core, acceptance 10^-4. Recording: frames of 512 events, inference calls of 512 rows.
- * Kafka: frames of 4096, the defaults of `nae-trigger run`; frames are due at a producer of a process of its own.
+ * Small bundle, a worker per core, acceptance 10^-4, the defaults of `nae-trigger run`. Recording: frames of 512 events.
+ * Kafka: frames of 4096, due at a producer of a process of its own.
  * The load is of the rate that the same frames sustain: from Kafka the median of three reads of a full topic. Figures
  * are medians over the repetitions, largest in `p99_worst_ms`. "nothing" is the same pace with nothing done, "kafkajs
  * alone" a bare consumer of the same feed: the floors of this machine and of the transport. `decision` is from due to decided, `written` from due
@@ -82,7 +82,7 @@ for (let repetition = 0; repetition < repetitions; repetition++) {
   fromRecording.push(
     await measureLatency({
       ...{ bundle, threshold, workload, frameEvents, seconds, loads: [load] },
-      settings: { inferenceRows: 512, maxBatchDelayUs },
+      settings: { maxBatchDelayUs },
     }),
   );
 }

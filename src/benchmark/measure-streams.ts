@@ -180,7 +180,7 @@ export interface LatencyRun {
 /** Latency from the moment a frame of a recording is due to its decision, at fractions of the rate that is sustained. */
 export async function measureLatency(run: LatencyRun): Promise<LatencyResult> {
   const { bundle, threshold, workload, loads = LOADS, seconds = LATENCY_SECONDS } = run;
-  const { frameEvents = LATENCY_FRAME_EVENTS, settings = { inferenceRows: LATENCY_FRAME_EVENTS } } = run;
+  const { frameEvents = LATENCY_FRAME_EVENTS, settings } = run;
   const folder = await mkdtemp(join(tmpdir(), 'nae-trigger-benchmark-'));
   const path = join(folder, 'events.l1f');
   const pool = await startPool(bundle, threshold, availableParallelism(), settings);

@@ -14,6 +14,7 @@ import {
 import { messageOf, TriggerError } from '../errors.js';
 import type { Logger } from '../telemetry/logger.js';
 import { decodeFetches } from './fetch-response.js';
+import { encodeProduces } from './produce-request.js';
 import { repairRequestQueue } from './request-queue-repair.js';
 
 export interface KafkaConnection {
@@ -44,6 +45,7 @@ export function createKafka(connection: KafkaConnection, log: Logger, options: C
   if (connection.brokers.length === 0) throw new TriggerError('USAGE', 'no Kafka broker given, expected host:port');
   repairRequestQueue();
   decodeFetches();
+  encodeProduces();
   return new Kafka({
     brokers: [...connection.brokers],
     clientId: connection.clientId ?? 'nae-trigger',

@@ -13,6 +13,14 @@ import { lookupCodecByAttributes } from 'kafkajs/src/protocol/message/compressio
 
 import { TriggerError } from '../errors.js';
 import type { Block } from '../memory/block-pool.js';
+import {
+  COMPRESSION,
+  CONTROL,
+  LOG_APPEND_TIME,
+  RECORD_BATCH,
+  RECORD_BATCH_MAGIC,
+  TRANSACTIONAL,
+} from './record-batch.js';
 import { blockOf } from './response-memory.js';
 
 /** A record as a fetch shows it. */
@@ -43,25 +51,6 @@ export interface FetchResponse {
 /** Of Fetch: the first version that has aborted transactions, and those that added a field that matters here. */
 const VERSION = { first: 4, logStart: 5, session: 7, clientThrottles: 8, preferredReplica: 11 } as const;
 
-/** Record batches: where fields are, as https://kafka.apache.org/documentation/#recordbatch has them. */
-const BATCH = {
-  length: 8,
-  magic: 16,
-  attributes: 21,
-  lastOffsetDelta: 23,
-  baseTimestamp: 27,
-  maxTimestamp: 35,
-  producerId: 43,
-  count: 57,
-  records: 61,
-} as const;
-/** What the length of a batch does not count: its offset and itself. */
-const BATCH_PREFIX_BYTES = 12;
-const MAGIC = 2;
-const COMPRESSION = 0x07;
-const LOG_APPEND_TIME = 0x08;
-const TRANSACTIONAL = 0x10;
-const CONTROL = 0x20;
 /** Type of the control record that ends an aborted transaction. */
 const ABORT = 0;
 
@@ -157,23 +146,23 @@ async function decodeBatches(set: Buffer, aborted: AbortedTransaction[]): Promis
   const open = new Set<bigint>();
   const records: FetchedRecord[] = [];
   let at = 0;
-  while (at + BATCH.records <= set.length) {
-    const end = at + BATCH_PREFIX_BYTES + set.readInt32BE(at + BATCH.length);
+  while (at + RECORD_BATCH.records <= set.length) {
+    const end = at + RECORD_BATCH.prefix + set.readInt32BE(at + RECORD_BATCH.length);
     if (end > set.length) break;
     const batch = set.subarray(at, end);
     const base = batch.readBigInt64BE();
-    const magic = batch[BATCH.magic]!;
-    if (magic !== MAGIC || end - at < BATCH.records) {
+    const magic = batch[RECORD_BATCH.magic]!;
+    if (magic !== RECORD_BATCH_MAGIC || end - at < RECORD_BATCH.records) {
       throw new TriggerError(
         'BROKER_FAILED',
-        `record batch at offset ${base}: expected format ${MAGIC} and at least ${BATCH.records} bytes, ` +
+        `record batch at offset ${base}: expected format ${RECORD_BATCH_MAGIC} and at least ${RECORD_BATCH.records} bytes, ` +
           `received format ${magic} and ${end - at} bytes`,
       );
     }
     at = end;
-    const last = base + BigInt(batch.readInt32BE(BATCH.lastOffsetDelta));
-    const attributes = batch.readInt16BE(BATCH.attributes);
-    const producerId = batch.readBigInt64BE(BATCH.producerId);
+    const last = base + BigInt(batch.readInt32BE(RECORD_BATCH.lastOffsetDelta));
+    const attributes = batch.readInt16BE(RECORD_BATCH.attributes);
+    const producerId = batch.readBigInt64BE(RECORD_BATCH.producerId);
     while (ahead.length > 0 && ahead[0]!.firstOffset <= last) open.add(ahead.shift()!.producerId);
     if ((attributes & CONTROL) !== 0) {
       if (isAbortMarker(batch)) open.delete(producerId);
@@ -188,7 +177,7 @@ async function decodeBatches(set: Buffer, aborted: AbortedTransaction[]): Promis
 
 /** The key of the one record of a control batch is a version and a type. */
 function isAbortMarker(batch: Buffer): boolean {
-  const reader = new Fields(batch, BATCH.records);
+  const reader = new Fields(batch, RECORD_BATCH.records);
   reader.varint(); // length of the record
   reader.int8();
   reader.varint();
@@ -206,15 +195,15 @@ async function decodeRecords(
 ): Promise<void> {
   const compressed = (attributes & COMPRESSION) !== 0;
   const bytes = compressed
-    ? await lookupCodecByAttributes(attributes)!.decompress(batch.subarray(BATCH.records))
-    : batch.subarray(BATCH.records);
+    ? await lookupCodecByAttributes(attributes)!.decompress(batch.subarray(RECORD_BATCH.records))
+    : batch.subarray(RECORD_BATCH.records);
   const memory = compressed ? undefined : block;
-  const baseTimestamp = batch.readBigInt64BE(BATCH.baseTimestamp);
+  const baseTimestamp = batch.readBigInt64BE(RECORD_BATCH.baseTimestamp);
   const appendTime =
-    (attributes & LOG_APPEND_TIME) === 0 ? undefined : String(batch.readBigInt64BE(BATCH.maxTimestamp));
+    (attributes & LOG_APPEND_TIME) === 0 ? undefined : String(batch.readBigInt64BE(RECORD_BATCH.maxTimestamp));
   const reader = new Fields(bytes);
   try {
-    for (let count = batch.readInt32BE(BATCH.count); count > 0; count--) {
+    for (let count = batch.readInt32BE(RECORD_BATCH.count); count > 0; count--) {
       const length = reader.varint();
       const end = reader.at + length;
       const recordAttributes = reader.int8();

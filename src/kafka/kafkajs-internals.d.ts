@@ -17,13 +17,14 @@ declare module 'kafkajs/src/network/connection.js' {
 }
 
 declare module 'kafkajs/src/broker/index.js' {
-  interface Protocol {
-    readonly request: { readonly apiVersion: number };
+  export interface Protocol {
+    readonly request: { readonly apiVersion: number; readonly encode: () => Promise<unknown> };
     readonly response: { readonly decode: (payload: Buffer) => Promise<unknown> };
   }
   interface Broker {
     lookupRequest: (key: number, definition: unknown) => (options: unknown) => Protocol;
     fetch: (this: Broker, request: unknown) => Promise<unknown>;
+    produce: (this: Broker, request: unknown) => Promise<unknown>;
   }
   const Broker: { prototype: Broker };
   export default Broker;
@@ -34,4 +35,13 @@ declare module 'kafkajs/src/protocol/message/compression/index.js' {
   export function lookupCodecByAttributes(
     attributes: number,
   ): { decompress: (bytes: Buffer) => Promise<Buffer> } | null;
+}
+
+declare module 'kafkajs/src/protocol/encoder.js' {
+  export default class Encoder {
+    buf: Buffer;
+    offset: number;
+    readonly buffer: Buffer;
+    constructor(initialSize?: number);
+  }
 }

@@ -4,20 +4,16 @@ import { describe, expect, it } from 'vitest';
 
 import type { ShadowBand } from '#nae/decide/shadow-comparison.js';
 import type { AcceptedEvent } from '#nae/event/accepted-event.js';
-import { DEFAULT_FRAME_LIMITS, encodeFrame } from '#nae/event/frame.js';
+import { encodeFrame } from '#nae/event/frame.js';
 import { parseSwapPoint, type SwapPoint } from '#nae/event/swap-point.js';
 import type { MenuChange, MenuChangeReport } from '#nae/pipeline/menu-change.js';
-import { Pipeline } from '#nae/pipeline/pipeline.js';
 import type { Path } from '#nae/score/menu.js';
-import { ScorePool } from '#nae/score/score-pool.js';
 import type { Claim, SourceRecord } from '#nae/source/source.js';
-import { Happenings } from '#nae/telemetry/happenings.js';
-import { silentLogger } from '#nae/telemetry/logger.js';
-import { Metrics } from '#nae/telemetry/metrics.js';
 import { ClaimEnded } from '#nae/errors.js';
 
 import { framesOf, plausibleCodes } from './events.js';
-import { allScores, MemorySink, path, record, records, runRecords, WatchedSource } from './memory-stream.js';
+import { openMenu, streamed } from './menu-stream.js';
+import { allScores, MemorySink, path, record, records, runRecords } from './memory-stream.js';
 
 const EVENTS = 600;
 const codes = plausibleCodes(EVENTS, 5);
@@ -34,44 +30,10 @@ const sizes = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLeng
   return [...cut, left].filter((size) => size > 0);
 });
 
-const open = (paths: readonly Path[], generation: number, workers = 1): Promise<ScorePool> =>
-  ScorePool.start({
-    paths,
-    generation,
-    workers,
-    device: { kind: 'cpu' },
-    quantisation: 'hw32',
-    batchEvents: 128,
-    inferenceRows: 64,
-  });
-
 const decided = ({ position, index, paths }: AcceptedEvent): string =>
   JSON.stringify([Number(position.offset), index, paths]);
 
 const at = (text: string): SwapPoint => parseSwapPoint(text)!;
-
-/** A stream over the records, with the pools of two menus; `act` is called before each is offered and may wait. */
-async function streamed(
-  input: readonly SourceRecord[],
-  pools: readonly ScorePool[],
-  act: (number: number, pipeline: Pipeline) => Promise<void> | undefined,
-  sink = new MemorySink(),
-): Promise<{ pipeline: Pipeline; sink: MemorySink; source: WatchedSource; metrics: Metrics }> {
-  const metrics = new Metrics();
-  const source: WatchedSource = new WatchedSource(input, (number) => act(number, pipeline));
-  const pipeline: Pipeline = new Pipeline(source, pools[0]!, sink, new Happenings(silentLogger(), metrics), {
-    limits: DEFAULT_FRAME_LIMITS,
-    maxInFlightBytes: 64 * 1024 * 1024,
-    maxBatchDelayMs: 1,
-    transactions: { intervalMs: 1, maxFrames: 2, maxBytes: 1e6 },
-  });
-  try {
-    await pipeline.run(new AbortController().signal);
-  } finally {
-    await Promise.all(pools.map((pool) => pool.close()));
-  }
-  return { pipeline, sink, source, metrics };
-}
 
 describe('a menu change', async () => {
   // Each path accepts a quarter of the events, or an eighth.
@@ -107,7 +69,7 @@ describe('a menu change', async () => {
       fc.asyncProperty(sizes, fc.integer({ min: 1, max: 2 }), fc.nat(), fc.nat(), async (cut, workers, one, other) => {
         const input = records(framesOf(codes, cut));
         const places = [one % input.length, other % input.length].sort((a, b) => a - b);
-        const pools = await Promise.all(menus.map((paths, number) => open(paths, number + 1, workers)));
+        const pools = await Promise.all(menus.map((paths, number) => openMenu(paths, number + 1, { workers })));
         const changes: MenuChange[] = [];
         const { sink, source, pipeline, metrics } = await streamed(input, pools, async (number, running) => {
           while (places[changes.length] === number) {
@@ -160,7 +122,7 @@ describe('a menu change', async () => {
       ['orbit:2/0', 6],
       ['orbit:2/95', 10],
     ])('%s begins with frame %i', async (text, first) => {
-      const pools = [await open(menus[0]!, 1), await open(menus[1]!, 2)];
+      const pools = [await openMenu(menus[0]!, 1), await openMenu(menus[1]!, 2)];
       let change: MenuChange | undefined;
       const { sink } = await streamed(records(placed), pools, (number, running) => {
         if (number === 2) change = running.changeMenu(pools[1]!, { ...NO_SHADOW, at: at(text) });
@@ -180,7 +142,7 @@ describe('a menu change', async () => {
       ['section:1/1', /still to come .* run 1, section 1, orbit 40/],
       ['orbit:1/40', /still to come/],
     ])('that has passed, %s, it is refused', async (text, reason) => {
-      const pools = [await open(menus[0]!, 1), await open(menus[1]!, 2)];
+      const pools = [await openMenu(menus[0]!, 1), await openMenu(menus[1]!, 2)];
       let report: MenuChangeReport | undefined;
       const { sink } = await streamed(records(placed), pools, async (number, running) => {
         if (number !== 5) return;
@@ -193,7 +155,7 @@ describe('a menu change', async () => {
 
     it('takes partitions one by one; a change that is not reached ends with the stream', async () => {
       const of = (text: string, partitions: number) => async (): Promise<[MenuChangeReport, string[]]> => {
-        const pools = [await open(menus[0]!, 1), await open(menus[1]!, 2)];
+        const pools = [await openMenu(menus[0]!, 1), await openMenu(menus[1]!, 2)];
         // Frames go round the partitions: frame 4 of partition 1 is its offset 2, and so on.
         const input = placed.map((frame, number) =>
           record(encodeFrame(frame), Math.floor(number / partitions), number % partitions),
@@ -234,7 +196,7 @@ describe('a menu change', async () => {
     });
 
     it('gives frames that are read again to the menu that they had', async () => {
-      const pools = [await open(menus[0]!, 1), await open(menus[1]!, 2)];
+      const pools = [await openMenu(menus[0]!, 1), await openMenu(menus[1]!, 2)];
       // Frames 2 to 4 are given up, after the swap at 5 was asked for, and come again with another claim.
       const claims: { held: boolean }[] = [{ held: true }, { held: true }];
       const claimed = (frame: number, claim: Claim): SourceRecord => ({
@@ -285,7 +247,7 @@ describe('a menu change', async () => {
       band: ShadowBand,
       shadowEvents = 1500,
     ): Promise<{ report: MenuChangeReport; accepted: readonly AcceptedEvent[]; counted: number }> {
-      const pools = [await open(menus[0]!, 1), await open(paths, 2)];
+      const pools = [await openMenu(menus[0]!, 1), await openMenu(paths, 2)];
       let change: MenuChange | undefined;
       const { sink, metrics } = await streamed(input, pools, async (number, running) => {
         if (number === 5)
@@ -365,7 +327,7 @@ describe('a menu change', async () => {
   });
 
   it('can be given up while nothing is taken over, and not after', async () => {
-    const pools = [await open(menus[0]!, 1), await open(menus[1]!, 2), await open(menus[2]!, 3)];
+    const pools = [await openMenu(menus[0]!, 1), await openMenu(menus[1]!, 2), await openMenu(menus[2]!, 3)];
     const outcomes: boolean[] = [];
     const { sink } = await streamed(records(framesOf(codes, [200, 200, 200])), pools, async (number, running) => {
       if (number === 1) {
@@ -385,7 +347,7 @@ describe('a menu change', async () => {
   });
 
   it('that no worker can score is refused, and the stream goes on', async () => {
-    const pools = [await open(menus[0]!, 1), await open(menus[1]!, 2)];
+    const pools = [await openMenu(menus[0]!, 1), await openMenu(menus[1]!, 2)];
     let report: MenuChangeReport | undefined;
     pools[1]!.score = () => Promise.reject(new Error('out of order'));
     const { sink } = await streamed(records(framesOf(codes, [200, 200, 200])), pools, async (number, running) => {

@@ -9,13 +9,13 @@ import { DEFAULT_FRAME_LIMITS, encodeFrame, type L1Frame } from '#nae/event/fram
 import { Encoding, HW32_BYTES } from '#nae/event/layout.js';
 import { parseSwapPoint } from '#nae/event/swap-point.js';
 import { Pipeline } from '#nae/pipeline/pipeline.js';
-import { ScorePool } from '#nae/score/score-pool.js';
 import type { SourceRecord } from '#nae/source/source.js';
 import { Happenings } from '#nae/telemetry/happenings.js';
 import { silentLogger } from '#nae/telemetry/logger.js';
 import { Metrics } from '#nae/telemetry/metrics.js';
 
 import { framesOf, plausibleCodes } from './events.js';
+import { openMenu } from './menu-stream.js';
 import { allScores, MemorySink, MemorySource, path, record, records, runRecords } from './memory-stream.js';
 
 const EVENTS = 4000;
@@ -104,9 +104,7 @@ describe('frames in shared memory', async () => {
 
   it('are scored by the shadow of another menu too', async () => {
     const input = placed(framesOf(codes, [1000, 1000, 1000, 1000]), () => true);
-    const open = (generation: number): Promise<ScorePool> =>
-      ScorePool.start({ paths, generation, device: { kind: 'cpu' }, quantisation: 'hw32', ...OPTIONS });
-    const pools = [await open(1), await open(2)] as const;
+    const pools = [await openMenu(paths, 1, OPTIONS), await openMenu(paths, 2, OPTIONS)] as const;
     const sink = new MemorySink();
     const happenings = new Happenings(silentLogger(), new Metrics());
     const pipeline = new Pipeline(new ReusingSource(input), pools[0], sink, happenings, {
