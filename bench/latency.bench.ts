@@ -109,8 +109,8 @@ try {
   const rates: number[] = [];
   for (let read = 0; read < 3; read++) {
     const model = { directory: bundle.directory, threshold };
-    const { events, streamSeconds } = await consume({ connection, topic: 'full', group: randomUUID(), model });
-    rates.push(events / streamSeconds!);
+    const { events, fromFirstFrame } = await consume({ connection, topic: 'full', group: randomUUID(), model });
+    rates.push(events / fromFirstFrame!.seconds);
   }
   const eventsPerSecond = load * median(rates);
   const live = async (topic: string, model: LiveRun['model']): Promise<StageQuantiles> => {

@@ -22,7 +22,7 @@ import { silentLogger } from '../telemetry/logger.js';
 
 import { defaultSettings, type StreamSettings } from './default-settings.js';
 import { LatencyProbe, type StageQuantiles } from './latency-probe.js';
-import { timed, type Timed } from './timing.js';
+import { timed, timer, type Timed } from './timing.js';
 
 export interface ConsumeJob {
   readonly connection: KafkaConnection;
@@ -54,8 +54,8 @@ export interface ConsumeOutcome extends Timed {
   /** `partition/offset/index` of every accepted event, sorted. */
   readonly accepted: readonly string[];
   readonly rssBytes: number;
-  /** From the first frame to the end, without joining the group and claiming partitions [s]; only of the stream. */
-  readonly streamSeconds?: number;
+  /** From the first frame to the end, without joining the group and claiming partitions; only of the stream. */
+  readonly fromFirstFrame?: Timed;
   /** The second half of the events, without the compiling that every process does once; only of the stream. */
   readonly warm?: { readonly events: number; readonly cpuSeconds: number };
   /** Only of live jobs. */
@@ -110,14 +110,14 @@ async function throughStream(job: ConsumeJob, directory: string, threshold: numb
   });
   const time = await timed(() => pipeline.run(stop.signal));
   const warm = course.secondHalf();
-  const streamSeconds = (performance.now() - (observed.firstMs ?? NaN)) / 1000;
+  const fromFirstFrame = observed.sinceFirstFrame?.();
   await source.close();
   await claims?.close();
   await sink.close();
   await pool.close();
   return {
     ...time,
-    streamSeconds,
+    ...(fromFirstFrame === undefined ? {} : { fromFirstFrame }),
     warm,
     events: pipeline.totals.events.received,
     accepted: observed.accepted.sort(),
@@ -157,8 +157,8 @@ class ObservedEnds {
   readonly source: Source;
   readonly sink: Sink;
   readonly accepted: string[] = [];
-  /** When the first frame came [ms]. */
-  firstMs: number | undefined;
+  /** Once the first frame has come. */
+  sinceFirstFrame: (() => Timed) | undefined;
   /** When frames were due that are not finished [ms since the epoch], by place; only of live jobs. */
   readonly #due = new Map<string, number>();
 
@@ -176,7 +176,7 @@ class ObservedEnds {
       run: (intake, stop) => {
         const ending = intake.ending?.bind(intake);
         const offer = (record: SourceRecord): Promise<void> | undefined => {
-          this.firstMs ??= performance.now();
+          this.sinceFirstFrame ??= timer();
           if (live) dueNow(record);
           return intake.offer(record);
         };

@@ -27,7 +27,7 @@ export interface KafkaResult {
   readonly rssBytes: number;
   /** Events per second from the first frame on, exactly once without a ledger over at least once. */
   readonly exactlyOnce: Spread;
-  /** Events per CPU-second over those of the Python peer, and whether both accept the same events. */
+  /** Events per CPU-second over those of the Python peer, both from the first frame on; whether both accept the same events. */
   readonly peer:
     { readonly ratio: Spread; readonly eventsPerCpuSecond: number; readonly sameAccepted: boolean } | undefined;
   readonly processes: readonly ProcessesPoint[];
@@ -103,11 +103,13 @@ export async function measureKafka(
           stream.cpuSeconds / stream.events / (kafka.cpuSeconds / kafka.events + runtimeCpu),
       ),
     ),
-    eventsPerSecond: over(({ stream }) => stream.events / stream.streamSeconds!),
+    eventsPerSecond: over(({ stream }) => stream.events / stream.fromFirstFrame!.seconds),
     eventsPerCpuSecond: over(({ stream }) => stream.events / stream.cpuSeconds),
     kafkajsEventsPerCpuSecond: over(({ kafka }) => kafka.events / kafka.cpuSeconds),
     rssBytes: over(({ stream }) => stream.rssBytes),
-    exactlyOnce: spread(rounds.map(({ stream, exactlyOnce }) => stream.streamSeconds! / exactlyOnce.streamSeconds!)),
+    exactlyOnce: spread(
+      rounds.map(({ stream, exactlyOnce }) => stream.fromFirstFrame!.seconds / exactlyOnce.fromFirstFrame!.seconds),
+    ),
     peer: python === undefined ? undefined : comparison(rounds),
     processes,
   };
@@ -119,7 +121,7 @@ function comparison(
   const pairs = rounds.flatMap(({ stream, peer }) => (peer === undefined ? [] : [{ stream, peer }]));
   const rate = ({ events, cpuSeconds }: { events: number; cpuSeconds: number }): number => events / cpuSeconds;
   return {
-    ratio: spread(pairs.map(({ stream, peer }) => rate(stream) / rate(peer))),
+    ratio: spread(pairs.map(({ stream, peer }) => rate({ ...stream, ...stream.fromFirstFrame }) / rate(peer))),
     eventsPerCpuSecond: median(pairs.map(({ peer }) => rate(peer))),
     sameAccepted: pairs.every(({ stream, peer }) => stream.accepted.join() === peer.accepted.join()),
   };
@@ -131,7 +133,7 @@ function ofProcesses(outcomes: readonly ConsumeOutcome[]): ProcessesPoint {
   return {
     processes: outcomes.length,
     // One that came too late for a partition has had no frame.
-    eventsPerSecond: events / Math.max(...outcomes.map(({ streamSeconds = NaN }) => streamSeconds || 0)),
+    eventsPerSecond: events / Math.max(...outcomes.map(({ fromFirstFrame }) => fromFirstFrame?.seconds ?? 0)),
     eventsPerCpuSecond: events / sum(({ cpuSeconds }) => cpuSeconds),
     warmEventsPerCpuSecond: sum(({ warm }) => warm?.events ?? 0) / sum(({ warm }) => warm?.cpuSeconds ?? 0),
   };

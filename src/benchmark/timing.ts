@@ -13,12 +13,20 @@ export interface Timed {
 }
 
 export async function timed(work: () => Promise<unknown>): Promise<Timed> {
+  const elapsed = timer();
+  await work();
+  return elapsed();
+}
+
+/** What has gone by since now, whenever it is asked. */
+export function timer(): () => Timed {
   const cpu = process.cpuUsage();
   const start = performance.now();
-  await work();
-  const seconds = (performance.now() - start) / 1000;
-  const { user, system } = process.cpuUsage(cpu);
-  return { seconds, cpuSeconds: (user + system) / 1e6 };
+  return () => {
+    const seconds = (performance.now() - start) / 1000;
+    const { user, system } = process.cpuUsage(cpu);
+    return { seconds, cpuSeconds: (user + system) / 1e6 };
+  };
 }
 
 /** How often a measurement is repeated: `most` times, but after `limitSeconds` no more than `least` times. */

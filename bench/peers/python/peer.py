@@ -2,7 +2,7 @@
 
 One process of a group: reads its partitions of a topic of HW32 frames to where they end now, scores every frame in one
 call, writes accepted events to a topic, and prints one JSON line: events, accepted positions, seconds and CPU seconds
-of the loop. Usage: peer.py '{"brokers", "topic", "sink", "partitions", "model", "threshold"}'.
+from the first frame on. Usage: peer.py '{"brokers", "topic", "sink", "partitions", "model", "threshold"}'.
 """
 
 from __future__ import annotations
@@ -82,9 +82,11 @@ def main() -> None:
     threshold = np.float32(job["threshold"])
     events = 0
     accepted: list[str] = []
-    start, cpu = time.perf_counter(), time.process_time()
+    start = cpu = 0.0
     while left > 0:
         for message in consumer.consume(BATCH_MESSAGES, timeout=1.0):
+            if events == 0:
+                start, cpu = time.perf_counter(), time.process_time()
             if message.error():
                 raise RuntimeError(message.error())
             left -= 1
