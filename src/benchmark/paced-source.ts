@@ -14,15 +14,32 @@ export async function* memoryFeed(frames: readonly Uint8Array[]): FrameFeed {
   for (let number = 0; ; number++) yield { bytes: frames[number % frames.length]! };
 }
 
-/** The frames of a recording, again from its beginning whenever it has come to its end. */
+/**
+ * The frames of a recording, again from its beginning whenever it has come to its end. It is opened for the next round
+ * while the one before is read: frames that are due must not wait for that.
+ */
 export async function* recordingFeed(path: string): FrameFeed {
-  for (;;) {
-    const reader = await openRecording(path);
-    try {
-      yield* reader.frames();
-    } finally {
-      await reader.close();
+  let next = openRecording(path);
+  let closing = Promise.resolve();
+  try {
+    for (;;) {
+      const reader = await next;
+      await closing;
+      next = openRecording(path);
+      // Awaited in its turn; a failure before that is no unhandled rejection.
+      next.catch(() => undefined);
+      try {
+        yield* reader.frames();
+      } finally {
+        closing = reader.close();
+      }
     }
+  } finally {
+    await closing;
+    await next.then(
+      (reader) => reader.close(),
+      () => undefined,
+    );
   }
 }
 

@@ -317,7 +317,7 @@ function scalingBlocks(models: readonly ModelReport[], kafkas: readonly NamedKaf
     ...blocks,
     heading('Scaling with processes, Kafka to Kafka'),
     text(
-      'Processes of one worker each in one consumer group. Every process compiles its JavaScript once (about 0.3 s of CPU), which a stream of days does not notice: "warm" is ' +
+      'Processes of one worker each in one consumer group. Every process compiles its JavaScript once (0.1 to 0.3 s of CPU), which a stream of days does not notice: "warm" is ' +
         'the second half of the events of each. More processes than cores can be no faster, but show what each costs.',
     ),
     {

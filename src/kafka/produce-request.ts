@@ -91,7 +91,7 @@ export function encodeProduceRequest(request: ProduceRequest): Buffer {
       partitions.reduce((all, { size }) => all + 8 + size, sum + 2 + Buffer.byteLength(topic) + 4),
     2 + Buffer.byteLength(transactionalId ?? '') + 2 + 4 + 4,
   );
-  const writer = new Fields(Buffer.allocUnsafe(bytes));
+  const writer = new FieldWriter(Buffer.allocUnsafe(bytes));
   writer.string(transactionalId);
   writer.int16(acks);
   writer.int32(timeout);
@@ -136,7 +136,7 @@ interface SizedBatch {
   readonly lastMs: number;
 }
 
-function writeBatch(writer: Fields, batch: SizedBatch, request: ProduceRequest): void {
+function writeBatch(writer: FieldWriter, batch: SizedBatch, request: ProduceRequest): void {
   const { records, size, firstMs, lastMs, firstSequence } = batch;
   const { transactionalId, producerId, producerEpoch = 0 } = request;
   const start = writer.at;
@@ -190,7 +190,7 @@ function sizedLength(value: Buffer | string | null): number {
 }
 
 /** Writes fields of the protocol one after the other. */
-class Fields {
+class FieldWriter {
   readonly buffer: Buffer;
   at = 0;
 

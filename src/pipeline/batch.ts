@@ -1,5 +1,6 @@
 /**
- * A batch: a slot being filled with events of one encoding that one menu decides, and the frames they came from.
+ * A batch: events of one encoding that one menu decides, where they lie, the slot for what comes of them, and the frames
+ * they came from.
  */
 import { orbitOf, type L1Frame } from '../event/frame.js';
 import { bytesPerEvent, Encoding, ORBIT_MAX } from '../event/layout.js';
@@ -85,8 +86,9 @@ export class Batch {
     const at = this.#events * bytesPerEvent(this.encoding);
     copyInto(this.views.objects, at, objects);
     const last = this.#pieces.at(-1);
-    if (last?.memory !== undefined || last === undefined) this.#pieces.push({ memory: undefined, at, events });
-    else this.#pieces[this.#pieces.length - 1] = { ...last, events: last.events + events };
+    if (last !== undefined && last.memory === undefined) {
+      this.#pieces[this.#pieces.length - 1] = { ...last, events: last.events + events };
+    } else this.#pieces.push({ memory: undefined, at, events });
   }
 
   /** Copy all objects, wherever they lie, one behind the other. */
