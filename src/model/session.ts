@@ -5,7 +5,7 @@
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 
 import { messageOf, TriggerError } from '../errors.js';
-import { VALUES_PER_EVENT } from '../event/layout.js';
+import { OBJECTS_PER_EVENT, VALUES_PER_EVENT } from '../event/layout.js';
 import { MODEL_INPUT, MODEL_OUTPUT, type InputLayout } from './bundle.js';
 
 /** The device that sessions run on; a CUDA device has a number. */
@@ -19,9 +19,6 @@ env.logLevel = 'fatal';
 
 const ELEMENT_TYPES = { 'hw-int16-planar': 'int16', 'phys-f32': 'float32' } as const;
 
-/** Inputs that the sizes of calls are compared with: any finite numbers would do. */
-const PROBES = Array.from({ length: 1021 }, (_, at) => ((at * 7919) % 576) - 288);
-
 /** An array for the inputs of a model: `rows` events of zeros in its layout. */
 function inputRows(layout: InputLayout, rows: number): InputRows {
   return layout === 'phys-f32' ? new Float32Array(rows * VALUES_PER_EVENT) : new Int16Array(rows * VALUES_PER_EVENT);
@@ -29,6 +26,12 @@ function inputRows(layout: InputLayout, rows: number): InputRows {
 
 /** Fewest rows of a call that a short batch is given instead of all rows. */
 const LEAST_CALL_ROWS = 128;
+
+/** What the sizes of calls are compared with: events of any pT, eta and phi, in either layout. */
+function probe(at: number): number {
+  const code = (at * 7919) % 576;
+  return at % VALUES_PER_EVENT < OBJECTS_PER_EVENT ? code : code - 288;
+}
 
 /** An inference call: the first `rows` of the session's arrays. */
 interface Call {
@@ -101,7 +104,13 @@ export class ModelSession {
       throw error;
     }
     const created = new ModelSession(session, layout, rows, input);
-    await created.#addShortCalls(layout);
+    try {
+      await created.#addShortCalls(layout);
+    } catch (error) {
+      await session.release();
+      const message = `the model does not run on ${deviceName(device)}: ${messageOf(error)}`;
+      throw new TriggerError('SCORING_FAILED', message, { cause: error });
+    }
     return created;
   }
 
@@ -140,14 +149,18 @@ export class ModelSession {
   async #addShortCalls(layout: InputLayout): Promise<void> {
     const all = this.scores.length;
     if (all < 2 * LEAST_CALL_ROWS) return;
-    for (let at = 0; at < this.input.length; at++) this.input[at] = PROBES[at % PROBES.length]!;
+    for (let at = 0; at < this.input.length; at++) this.input[at] = probe(at);
     await this.run();
     const expected = this.scores.slice();
     for (let rows = all / 2; rows >= LEAST_CALL_ROWS && Number.isInteger(rows); rows /= 2) {
       const call = this.#call(layout, rows);
-      await this.#run(call);
       const bits = (scores: Float32Array): Buffer => Buffer.from(scores.buffer, scores.byteOffset, 4 * rows);
-      if (bits(this.scores).equals(bits(expected))) this.#calls.push(call);
+      // One that the model does not take is not taken.
+      const ran = await this.#run(call).then(
+        () => true,
+        () => false,
+      );
+      if (ran && bits(this.scores).equals(bits(expected))) this.#calls.push(call);
     }
     this.input.fill(0);
   }

@@ -21,8 +21,10 @@ describe.each(['ae-events-s', 'ae-events-m', 'nae-events-s', 'nae-events-m'])('c
   await session.run();
   const expected = Buffer.from(session.scores.slice().buffer);
 
-  it('come in halves down to 128 rows', () => {
-    expect(session.callRows).toEqual([2048, 1024, 512, 256, 128]);
+  it('come in halves down to 128 rows, which were compared by scores that are numbers', async () => {
+    const fresh = await ModelSession.create(model, 'hw-int16-planar', ROWS, { kind: 'cpu' });
+    expect(fresh.callRows).toEqual([2048, 1024, 512, 256, 128]);
+    expect(fresh.scores.every((score) => Number.isFinite(score) && score !== 0)).toBe(true);
   });
 
   it('give an event the same bits however few come with it', async () => {
@@ -41,12 +43,23 @@ describe.each(['ae-events-s', 'ae-events-m', 'nae-events-s', 'nae-events-m'])('c
 
 describe('calls of a model whose scores depend on the events that come with it', () => {
   it('always have all rows', async () => {
-    const session = await ModelSession.create(crowdModel(), 'hw-int16-planar', ROWS, { kind: 'cpu' });
+    const session = await ModelSession.create(oddModel('crowd'), 'hw-int16-planar', ROWS, { kind: 'cpu' });
     expect(session.callRows).toEqual([ROWS]);
     session.input.fill(0);
     session.input[0] = 57;
     await session.run(1);
     expect(session.scores[0]).toBeCloseTo(1 + 1 / ROWS, 6);
+  });
+});
+
+describe('a model that fails when it runs', () => {
+  it('is said to when it is loaded', async () => {
+    await expect(
+      ModelSession.create(oddModel('elsewhere'), 'hw-int16-planar', ROWS, { kind: 'cpu' }),
+    ).rejects.toMatchObject({
+      code: 'SCORING_FAILED',
+      message: expect.stringMatching(/^the model does not run on cpu: .*out of/s) as string,
+    });
   });
 });
 
@@ -58,8 +71,11 @@ describe('the input of a new session', () => {
   });
 });
 
-/** ONNX: the mean of an event's codes plus the mean of all codes. */
-function crowdModel(): Uint8Array {
+/**
+ * ONNX: the mean of an event's codes plus that of all codes; or the mean of the event whose number the sum of an event's
+ * codes is, which fails where there is none.
+ */
+function oddModel(kind: 'crowd' | 'elsewhere'): Uint8Array {
   const bytes = (writer: protobuf.Writer, field: number): protobuf.Writer => writer.uint32((field << 3) | 2).fork();
   const text = (writer: protobuf.Writer, field: number, value: string): protobuf.Writer =>
     writer.uint32((field << 3) | 2).string(value);
@@ -105,7 +121,12 @@ function crowdModel(): Uint8Array {
   const keepdims = { value: 0, list: false };
   node(graph, 'ReduceMean', ['codes'], 'own', { axes: { value: 1, list: true }, keepdims });
   node(graph, 'ReduceMean', ['codes'], 'all', { keepdims });
-  node(graph, 'Add', ['own', 'all'], 'score');
+  if (kind === 'crowd') node(graph, 'Add', ['own', 'all'], 'score');
+  else {
+    node(graph, 'Cast', ['events'], 'whole', { to: { value: 7, list: false } });
+    node(graph, 'ReduceSum', ['whole'], 'place', { axes: { value: 1, list: true }, keepdims });
+    node(graph, 'Gather', ['own', 'place'], 'score');
+  }
   tensor(graph, 11, 'events', 5, ['N', VALUES_PER_EVENT]);
   tensor(graph, 12, 'score', 1, ['N']);
   graph.ldelim();
