@@ -16,7 +16,7 @@ import { Metrics } from '#nae/telemetry/metrics.js';
 
 import { framesOf, plausibleCodes } from './events.js';
 import { openMenu } from './menu-stream.js';
-import { allScores, MemorySink, MemorySource, path, record, records, runRecords } from './memory-stream.js';
+import { allScores, MemorySink, path, record, records, runRecords, WatchedSource } from './memory-stream.js';
 
 const EVENTS = 4000;
 const codes = plausibleCodes(EVENTS, 5);
@@ -24,7 +24,7 @@ const OPTIONS = { workers: 2, batchEvents: 1024, inferenceRows: 256 };
 const GARBAGE = 0x5a;
 
 /** Overwrites what it has read as soon as it may. */
-class ReusingSource extends MemorySource {
+class ReusingSource extends WatchedSource {
   override finished(of: SourceRecord): void {
     super.finished(of);
     of.bytes?.fill(GARBAGE);
@@ -91,7 +91,7 @@ describe('frames in shared memory', async () => {
             OPTIONS,
           );
           const input = placed(frames, (frame) => where[frame]!);
-          const run = await runRecords(input, paths, { ...OPTIONS, source: new ReusingSource(input) });
+          const run = await runRecords(input, paths, { ...OPTIONS, source: new ReusingSource(input, () => undefined) });
           expect(run.sink.accepted).toEqual(copies.sink.accepted);
           expect(run.sink.deadLetters).toEqual(copies.sink.deadLetters);
           const bits = ({ scored }: typeof run): Buffer[] => scored.map(({ scores }) => Buffer.from(scores.buffer));
@@ -107,7 +107,12 @@ describe('frames in shared memory', async () => {
     const pools = [await openMenu(paths, 1, OPTIONS), await openMenu(paths, 2, OPTIONS)] as const;
     const sink = new MemorySink();
     const happenings = new Happenings(silentLogger(), new Metrics());
-    const pipeline = new Pipeline(new ReusingSource(input), pools[0], sink, happenings, {
+    // The last frame waits for the shadow: the stream would be over before.
+    const source = new ReusingSource(input, async (number) => {
+      const isOver = (): boolean => number < input.length - 1 || change.report().state !== 'shadow';
+      while (!isOver()) await new Promise((resolve) => setTimeout(resolve, 5));
+    });
+    const pipeline = new Pipeline(source, pools[0], sink, happenings, {
       limits: DEFAULT_FRAME_LIMITS,
       maxInFlightBytes: 64 * 1024 * 1024,
       maxBatchDelayMs: 1,
