@@ -46,7 +46,7 @@ function placed(frames: readonly L1Frame[], isShared: (frame: number) => boolean
 /** A frame with some events that cannot be decided. */
 function withFaults(frame: L1Frame, every: number): L1Frame {
   const objects = frame.objects.slice();
-  for (let event = every; event < frame.eventCount; event += every) objects[event * HW32_BYTES + 1] ^= 0xf0;
+  for (let event = every; event < frame.eventCount; event += every) objects[event * HW32_BYTES + 1]! ^= 0xf0;
   return { ...frame, objects };
 }
 
