@@ -22,6 +22,7 @@ import {
   TRANSACTIONAL,
 } from './record-batch.js';
 import { blockOf } from './response-memory.js';
+import { withProtocol } from './with-protocol.js';
 
 /** A record as a fetch shows it. */
 export interface FetchedRecord extends RecordBatchEntry {
@@ -73,20 +74,13 @@ export function decodeFetches(): void {
       if (block !== undefined) lent.set(this, block);
       return decodeFetchResponse(payload, version);
     };
-    return original.call(withDecoder(this, decode), request);
+    const decoding = withProtocol(this, (protocol) => {
+      const { apiVersion } = protocol.request;
+      if (apiVersion < VERSION.first) return protocol;
+      return { ...protocol, response: { ...protocol.response, decode: (payload) => decode(payload, apiVersion) } };
+    });
+    return original.call(decoding, request);
   };
-}
-
-/** The broker, with another decoder for the responses to its fetches. */
-function withDecoder(broker: Broker, decode: (payload: Buffer, version: number) => Promise<FetchResponse>): Broker {
-  const lookupRequest: Broker['lookupRequest'] = (key, definition) => (options) => {
-    const protocol = broker.lookupRequest(key, definition)(options);
-    const { apiVersion } = protocol.request;
-    if (apiVersion < VERSION.first) return protocol;
-    const response = { ...protocol.response, decode: (payload: Buffer) => decode(payload, apiVersion) };
-    return { ...protocol, response };
-  };
-  return Object.create(broker, { lookupRequest: { value: lookupRequest } }) as Broker;
 }
 
 /**

@@ -4,10 +4,11 @@
  */
 import { crc32c } from '@node-rs/crc32';
 import type { IHeaders } from 'kafkajs';
-import Broker, { type Protocol } from 'kafkajs/src/broker/index.js';
+import Broker from 'kafkajs/src/broker/index.js';
 import Encoder from 'kafkajs/src/protocol/encoder.js';
 
 import { RECORD_BATCH, RECORD_BATCH_MAGIC, TRANSACTIONAL } from './record-batch.js';
+import { withProtocol } from './with-protocol.js';
 
 /** As kafkajs hands them to its encoder. */
 interface ProducedMessage {
@@ -47,21 +48,15 @@ export function encodeProduces(): void {
 
   const original = Broker.prototype.produce;
   Broker.prototype.produce = function (request) {
-    const compressed = (request as ProduceRequest).compression ?? 0;
-    return original.call(compressed === 0 ? withEncoder(this) : this, request);
+    const encoding = withProtocol(this, (protocol, options) => {
+      const { compression = 0, ...asked } = options as ProduceRequest;
+      const { apiVersion } = protocol.request;
+      if (compression !== 0 || apiVersion < VERSIONS.first || apiVersion > VERSIONS.last) return protocol;
+      const encode = (): Promise<Encoder> => Promise.resolve(encoderOf(encodeProduceRequest(asked)));
+      return { ...protocol, request: { ...protocol.request, encode } };
+    });
+    return original.call(encoding, request);
   };
-}
-
-/** The broker, with another encoder for its produce requests. */
-function withEncoder(broker: Broker): Broker {
-  const lookupRequest: Broker['lookupRequest'] = (key, definition) => (options) => {
-    const protocol = broker.lookupRequest(key, definition)(options);
-    const { apiVersion } = protocol.request;
-    if (apiVersion < VERSIONS.first || apiVersion > VERSIONS.last) return protocol;
-    const encode = (): Promise<Encoder> => Promise.resolve(encoderOf(encodeProduceRequest(options as ProduceRequest)));
-    return { ...protocol, request: { ...protocol.request, encode } } satisfies Protocol;
-  };
-  return Object.create(broker, { lookupRequest: { value: lookupRequest } }) as Broker;
 }
 
 /** Bytes as kafkajs takes them from an encoder. */
@@ -99,10 +94,10 @@ export function encodeProduceRequest(request: ProduceRequest): Buffer {
   for (const { topic, partitions } of topics) {
     writer.string(topic);
     writer.int32(partitions.length);
-    for (const { partition, size, ...batch } of partitions) {
-      writer.int32(partition);
-      writer.int32(size);
-      writeBatch(writer, { ...batch, size }, request);
+    for (const batch of partitions) {
+      writer.int32(batch.partition);
+      writer.int32(batch.size);
+      writeBatch(writer, batch, request);
     }
   }
   return writer.buffer;

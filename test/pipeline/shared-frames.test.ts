@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { DEFAULT_FRAME_LIMITS, encodeFrame, type L1Frame } from '#nae/event/frame.js';
-import { Encoding, HW32_BYTES } from '#nae/event/layout.js';
+import { Encoding, HW32_BYTES, OBJECTS_PER_EVENT, VALUES_PER_EVENT } from '#nae/event/layout.js';
 import { parseSwapPoint } from '#nae/event/swap-point.js';
 import { Pipeline } from '#nae/pipeline/pipeline.js';
 import type { SourceRecord } from '#nae/source/source.js';
@@ -51,9 +51,11 @@ function withFaults(frame: L1Frame, every: number): L1Frame {
 }
 
 function physical(frame: L1Frame): L1Frame {
-  const values = new Float32Array(frame.eventCount * 57);
-  for (let at = 0; at < values.length; at++)
-    values[at] = at % 57 < 19 ? (at % 97) + 1 : at % 57 === 19 ? 0 : (at % 5) / 2;
+  const values = new Float32Array(frame.eventCount * VALUES_PER_EVENT);
+  for (let at = 0; at < values.length; at++) {
+    const value = at % VALUES_PER_EVENT;
+    values[at] = value < OBJECTS_PER_EVENT ? (at % 97) + 1 : value === OBJECTS_PER_EVENT ? 0 : (at % 5) / 2;
+  }
   return { ...frame, encoding: Encoding.PHYS32, objects: new Uint8Array(values.buffer) };
 }
 
