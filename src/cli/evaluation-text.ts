@@ -1,4 +1,5 @@
 /** The results of `evaluate` as people read them. */
+import type { CascadeResult } from '../evaluate/cascade.js';
 import { BACKGROUND_EFFICIENCIES, type Comparison, type Evaluation, type RatioAt } from '../evaluate/evaluate.js';
 import type { UnionResult } from '../evaluate/union.js';
 import { grouped, table } from './result.js';
@@ -48,9 +49,13 @@ export function evaluationText(evaluation: Evaluation, beyond: string | undefine
   return lines.join('\n');
 }
 
-function ratio({ ratio: value, low, high }: Omit<RatioAt, 'background'>): string {
+function bounded(value: number | null, low: number | null, high: number | null): string {
   const shown = (number: number | null): string => number?.toPrecision(3) ?? '-';
   return `${shown(value)} [${shown(low)}, ${shown(high)}]`;
+}
+
+function ratio({ ratio: value, low, high }: Omit<RatioAt, 'background'>): string {
+  return bounded(value, low, high);
 }
 
 export function comparisonText({ model, against, signals }: Comparison): string {
@@ -91,5 +96,21 @@ export function unionText({ models, rates, signals }: UnionResult): string {
         ...efficiency.flatMap((point) => [interval(point), `${ratio(point.over_best)} ${point.best_single}`]),
       ]),
     ]),
+  ].join('\n');
+}
+
+export function cascadeText({ model, background_surviving: surviving, background, signals }: CascadeResult): string {
+  const rows = [{ name: 'background', losses: background }, ...signals].map(({ name, losses }) => [
+    name,
+    ...losses.map(({ accepted, lost, fraction }) => {
+      const counts = `${grouped(lost)} of ${grouped(accepted)}`;
+      return fraction === null ? counts : `${counts}: ${bounded(fraction.lost, fraction.low, fraction.high)}`;
+    }),
+  ]);
+  return [
+    `${model} behind its student, which lets ${surviving.toPrecision(3)} of the background through: events that the model ` +
+      'alone accepts and the student rejects; 95 % intervals',
+    '',
+    table([['', ...RATE_COLUMNS], ...rows]),
   ].join('\n');
 }

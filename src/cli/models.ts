@@ -78,9 +78,12 @@ export async function openPaths(settings: CutSettings & Settings<'quantise'>): P
   }));
 }
 
-/** One path that accepts nothing: for scoring alone. */
 export async function openForScoring(model: string): Promise<Path> {
-  const bundle = await openBundle(model, { uncalibrated: true });
+  return forScoring(await openBundle(model, { uncalibrated: true }));
+}
+
+/** A path that accepts nothing: for scoring alone. */
+export function forScoring(bundle: Bundle): Path {
   return { name: bundleName(bundle.directory), bundle, threshold: Infinity };
 }
 
@@ -93,7 +96,7 @@ export async function openBeyond(
   const targetRate = rate === undefined ? DEFAULT_TARGET_RATE : Number(rate);
   const bundle = await openBundle(model!);
   const { threshold } = calibratedThreshold(bundle, targetRate, quantise);
-  return { path: { name: bundleName(bundle.directory), bundle, threshold: Infinity }, targetRate, threshold };
+  return { path: forScoring(bundle), targetRate, threshold };
 }
 
 /** Choose the device, check every bundle's parity set on it, and start the workers. */

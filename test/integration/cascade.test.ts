@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { startLocalBroker, type LocalBroker } from '#nae/broker/local-broker.js';
+import type { CascadeResult } from '#nae/evaluate/cascade.js';
 import { decodeAcceptedEvent, type AcceptedEvent } from '#nae/event/accepted-event.js';
 import { loadBundle } from '#nae/model/bundle.js';
 import { loadStudent } from '#nae/model/student.js';
@@ -51,6 +52,14 @@ function scoresOf(path: string): Float32Array {
   );
 }
 
+/** Let the student of a bundle cut that much higher. */
+function moveCut(bundle: string, by: number): void {
+  const manifest = join(bundle, 'student', 'manifest.json');
+  const moved = JSON.parse(readFileSync(manifest, 'utf8')) as { cascade: { cut: number } };
+  moved.cascade.cut = Math.fround(moved.cascade.cut + by);
+  writeFileSync(manifest, JSON.stringify(moved));
+}
+
 async function verify(source: string, sink: string, ...more: string[]) {
   const args = ['verify', '--source', source, '--sink', sink, ...CUT, '--json', '-', ...more];
   const { code, stdout, stderr } = await runCli(args);
@@ -95,10 +104,7 @@ test('its ledger is verified, and not with another student or another model', as
   expect(without).toMatchObject({ code: 2, stderr: expect.stringMatching(/has no student/) as string });
   // The same model with a student that was cut elsewhere.
   cpSync(join(BUNDLE, 'student'), join(copy, 'student'), { recursive: true });
-  const manifest = join(copy, 'student', 'manifest.json');
-  const moved = JSON.parse(readFileSync(manifest, 'utf8')) as { cascade: { cut: number } };
-  moved.cascade.cut = Math.fround(moved.cascade.cut + 1);
-  writeFileSync(manifest, JSON.stringify(moved));
+  moveCut(copy, 1);
   const other = await verify(source, sink, '--model', copy);
   expect(other).toMatchObject({
     code: 2,
@@ -110,6 +116,38 @@ test('an unfinished output is not gone on with without the student', async () =>
   const args = ['run', '--source', file('in.l1f'), '--sink', file('cascade.l1f'), '--model', MODEL, ...CUT, '--resume'];
   expect((await runCli([...args, '--cascade'])).code).toBe(0);
   expect((await runCli(args)).code).toBe(2);
+});
+
+test('evaluate --cascade counts what a run then loses', async () => {
+  const bundle = file('strict');
+  cpSync(BUNDLE, bundle, { recursive: true });
+  moveCut(bundle, 6);
+  const recording = file('in.l1f');
+  const args = ['--model', bundle, '--model', 'nae-events-m', '--cascade', '--background', recording];
+  const { cascades } = JSON.parse(await cli('evaluate', ...args, '--device', 'cpu', '--json', '-')) as {
+    cascades: CascadeResult[];
+  };
+  expect(cascades.map(({ model }) => model)).toEqual([MODEL, 'nae-events-m']);
+  const [strict] = cascades as [CascadeResult];
+  const { threshold } = strict.background[0]!;
+  const cut = ['--model', bundle, '--threshold', String(threshold), '--device', 'cpu', '--json', '-'];
+  const accepted = async (...more: string[]): Promise<number> =>
+    (
+      JSON.parse(
+        await cli('run', '--source', recording, '--sink', file(`strict${more.length}.l1f`), ...cut, ...more),
+      ) as {
+        events: { accepted: number };
+      }
+    ).events.accepted;
+  const sum = (count: (loss: CascadeResult['background'][number]) => number): number =>
+    [strict.background, ...strict.signals.map(({ losses }) => losses)].reduce((all, [loss]) => all + count(loss!), 0);
+  expect(sum(({ lost }) => lost)).toBeGreaterThan(10);
+  expect(await accepted()).toBe(sum((loss) => loss.accepted));
+  expect(await accepted('--cascade')).toBe(sum((loss) => loss.accepted - loss.lost));
+
+  rmSync(join(bundle, 'student'), { recursive: true });
+  const without = await runCli(['evaluate', ...args, '--device', 'cpu']);
+  expect(without).toMatchObject({ code: 2, stderr: expect.stringMatching(/has no student/) as string });
 });
 
 test('Kafka: the same events, exactly once, and verified', async () => {

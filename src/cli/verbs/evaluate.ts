@@ -2,11 +2,13 @@
  * `evaluate`: what models find, on a background and signal recordings or on one labelled recording.
  */
 import { TriggerError } from '../../errors.js';
+import { evaluateCascade } from '../../evaluate/cascade.js';
 import { compare, evaluate, statisticsOf, type Evaluated, type EvaluationOptions } from '../../evaluate/evaluate.js';
 import { evaluateUnion, unionTail } from '../../evaluate/union.js';
+import { loadStudent, type Student } from '../../model/student.js';
 import { ScoredSample } from '../../sample/scored-sample.js';
-import { comparisonText, evaluationText, unionText } from '../evaluation-text.js';
-import { openBeyond, openForScoring, openPool } from '../models.js';
+import { cascadeText, comparisonText, evaluationText, unionText } from '../evaluation-text.js';
+import { forScoring, openBeyond, openForScoring, openPool } from '../models.js';
 import { report } from '../result.js';
 import { scoreRecording, type ScoringTarget } from '../score-recording.js';
 import { createHappenings } from '../stream.js';
@@ -22,7 +24,7 @@ export const evaluateVerb = defineVerb({
   options: [
     ...COMMON_OPTIONS,
     ...SCORING_OPTIONS,
-    ...(['model', 'background', 'signal', 'against', 'beyond', 'union', 'replicas'] as const),
+    ...(['model', 'background', 'signal', 'against', 'beyond', 'union', 'cascade', 'replicas'] as const),
   ],
   async run(settings, _positional, context) {
     const named = settings.model ?? [];
@@ -33,13 +35,18 @@ export const evaluateVerb = defineVerb({
     const given = settings.against === undefined ? named : [...named, settings.against];
     const paths = await Promise.all(given.map((model) => openForScoring(model)));
     const names = paths.map(({ bundle }) => bundle.manifest.name);
+    const students: Student[] = [];
+    if (settings.cascade)
+      for (const { bundle } of paths.slice(0, named.length)) students.push(await loadStudent(bundle));
+    // Scored as models of their own: what a student would keep from its teacher is to be known.
+    const scored = [...paths, ...students.map(({ bundle }) => forScoring(bundle))];
     const beyond = settings.beyond === undefined ? undefined : await openBeyond(settings.beyond, settings.quantise);
     const pool = await openPool(
-      beyond === undefined ? paths : [...paths, beyond.path],
+      beyond === undefined ? scored : [...scored, beyond.path],
       settings,
       createHappenings(context),
     );
-    const sample = new ScoredSample(paths.length);
+    const sample = new ScoredSample(scored.length);
     try {
       const score = (path: string, className: string | undefined): Promise<number> => {
         const elsewhere: Pick<ScoringTarget, 'elsewhere'> = beyond === undefined ? {} : { elsewhere: beyond.threshold };
@@ -83,6 +90,10 @@ export const evaluateVerb = defineVerb({
       const other = settings.against === undefined ? undefined : evaluated.at(-1);
       const comparisons = other === undefined ? [] : singles.map((one) => compare(one, other));
       const union = settings.union ? evaluateUnion(sample, statistics, singles) : undefined;
+      const cascades = students.map((student, at) => {
+        const columns = { model: at, student: paths.length + at };
+        return evaluateCascade(sample, statistics, singles[at]!, columns, student);
+      });
       const trigger =
         beyond === undefined
           ? undefined
@@ -92,6 +103,7 @@ export const evaluateVerb = defineVerb({
         further_models: evaluated.slice(1).map((one) => one.result),
         comparisons,
         ...(union === undefined ? {} : { union }),
+        ...(students.length === 0 ? {} : { cascades }),
         ...(trigger === undefined ? {} : { beyond: trigger }),
       };
       const text = [
@@ -100,6 +112,7 @@ export const evaluateVerb = defineVerb({
         ),
         ...comparisons.map(comparisonText),
         ...(union === undefined ? [] : [unionText(union)]),
+        ...cascades.map(cascadeText),
       ].join('\n\n');
       await report(settings.json, result, text);
     } finally {
