@@ -5,7 +5,7 @@
 import { orbitOf, type L1Frame } from '../event/frame.js';
 import { bytesPerEvent, Encoding, ORBIT_MAX } from '../event/layout.js';
 import type { Menu } from '../score/menu.js';
-import type { Piece, ScoreTask, SlotViews } from '../score/messages.js';
+import { bytesOfPiece, type Piece, type ScoreTask, type SlotViews } from '../score/messages.js';
 import type { FrameInFlight } from './frame-in-flight.js';
 
 /** Written in place of the crossing of an event whose orbit is beyond the counter: no such crossing exists. */
@@ -95,10 +95,10 @@ export class Batch {
   copyObjects(target: Uint8Array): void {
     const size = bytesPerEvent(this.encoding);
     let to = 0;
-    for (const { memory, at, events } of this.#pieces) {
-      const from = memory === undefined ? this.views.objects.subarray(at) : new Uint8Array(memory, at);
-      copyInto(target, to, from.subarray(0, events * size));
-      to += events * size;
+    for (const piece of this.#pieces) {
+      const objects = bytesOfPiece(piece, this.views.objects, 0, piece.events * size);
+      copyInto(target, to, objects);
+      to += objects.length;
     }
   }
 

@@ -133,6 +133,13 @@ export interface Piece {
   readonly events: number;
 }
 
+/** A view of some bytes of a piece, `from` its beginning on; `slot` is where the slot's own objects lie. */
+export function bytesOfPiece({ memory, at }: Piece, slot: Uint8Array, from: number, length: number): Uint8Array {
+  return memory === undefined
+    ? slot.subarray(at + from, at + from + length)
+    : new Uint8Array(memory, at + from, length);
+}
+
 export interface ScoreTask {
   readonly slot: number;
   readonly events: number;

@@ -1,6 +1,6 @@
 /** Walks through the objects of a task's HW32 events, wherever they lie. */
 import { HW32_BYTES } from '../../event/layout.js';
-import type { Piece } from '../messages.js';
+import { bytesOfPiece, type Piece } from '../messages.js';
 
 export class ObjectCursor {
   readonly #pieces: readonly Piece[];
@@ -17,15 +17,11 @@ export class ObjectCursor {
 
   /** The objects of the next events: of at least one and of `most` at most. Not more than there are in all. */
   take(most: number): Uint8Array {
-    const { memory, at, events } = this.#pieces[this.#piece]!;
-    const count = Math.min(most, events - this.#taken);
-    const from = at + this.#taken * HW32_BYTES;
-    const objects =
-      memory === undefined
-        ? this.#slot.subarray(from, from + count * HW32_BYTES)
-        : new Uint8Array(memory, from, count * HW32_BYTES);
+    const piece = this.#pieces[this.#piece]!;
+    const count = Math.min(most, piece.events - this.#taken);
+    const objects = bytesOfPiece(piece, this.#slot, this.#taken * HW32_BYTES, count * HW32_BYTES);
     this.#taken += count;
-    if (this.#taken === events) {
+    if (this.#taken === piece.events) {
       this.#piece++;
       this.#taken = 0;
     }
