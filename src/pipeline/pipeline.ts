@@ -48,7 +48,7 @@ export interface ScoredFrame {
 type FlushCause = 'full' | 'shared' | 'encoding' | 'idle' | 'delay' | 'menu' | 'end';
 
 /** Events that are worth a task of their own: in the time that handing one over takes, a worker scores some hundred. */
-const WORTH_SHARING_EVENTS = 1024;
+const WORTH_SHARING_EVENTS = 256;
 
 export class Pipeline implements Intake {
   readonly totals: StreamTotals;
