@@ -57,7 +57,9 @@ export const OPTIONS = {
   }),
   cascade: option({
     schema: flag.optional(),
-    help: "let the student in each model's bundle reject first what the model cannot accept (models/run distil)",
+    help:
+      "let the student in each model's bundle reject first what the model cannot accept (models/run distil); " +
+      'evaluate: count what is lost by it',
   }),
   to: option({ schema: text, value: 'S', help: 'where to replay to: kafka:TOPIC' }),
   pace: option({
