@@ -61,13 +61,12 @@ export async function openPaths(settings: CutSettings & Settings<'quantise'>): P
   }
   const bundles: Bundle[] = [];
   for (const model of models) bundles.push(await openBundle(model));
-  const names = bundles.map(({ directory }) => bundleName(directory));
+  const names = distinct(bundles.map(({ directory }) => bundleName(directory)));
   const calibratedRate = threshold === undefined ? (targetRate ?? DEFAULT_TARGET_RATE) : undefined;
   const students: (Student | undefined)[] = [];
   for (const bundle of bundles) students.push(settings.cascade === true ? await loadStudent(bundle) : undefined);
   return bundles.map((bundle, at) => ({
-    // Two bundles of one name stay apart by their place.
-    name: names.indexOf(names[at]!) === names.lastIndexOf(names[at]!) ? names[at]! : `${names[at]!}#${at + 1}`,
+    name: names[at]!,
     bundle,
     threshold:
       calibratedRate === undefined
@@ -76,6 +75,11 @@ export async function openPaths(settings: CutSettings & Settings<'quantise'>): P
     targetRate: calibratedRate,
     ...(students[at] === undefined ? {} : { student: students[at] }),
   }));
+}
+
+/** Names of bundles, in their order; those of one name stay apart by their place. */
+export function distinct(names: readonly string[]): string[] {
+  return names.map((name, at) => (names.indexOf(name) === names.lastIndexOf(name) ? name : `${name}#${at + 1}`));
 }
 
 export async function openForScoring(model: string): Promise<Path> {

@@ -4,13 +4,13 @@
 import type { Settings } from '../../config/options.js';
 import { TriggerError } from '../../errors.js';
 import { evaluateCascade } from '../../evaluate/cascade.js';
-import { compare, evaluate, statisticsOf, type Evaluated, type EvaluationOptions } from '../../evaluate/evaluate.js';
+import { compare, evaluate, statisticsOf, type EvaluationOptions } from '../../evaluate/evaluate.js';
 import { evaluateUnion, unionTail } from '../../evaluate/union.js';
 import { loadStudent, type Student } from '../../model/student.js';
 import { ScoredSample } from '../../sample/scored-sample.js';
 import type { Path } from '../../score/menu.js';
 import { cascadeText, comparisonText, evaluationText, unionText } from '../evaluation-text.js';
-import { forScoring, openBeyond, openForScoring, openPool } from '../models.js';
+import { distinct, forScoring, openBeyond, openForScoring, openPool } from '../models.js';
 import { report } from '../result.js';
 import { scoreRecording, type ScoringTarget } from '../score-recording.js';
 import { createHappenings } from '../stream.js';
@@ -124,12 +124,8 @@ function evaluateModels(
     tailLength: settings.union ? unionTail(sample.classes[0]!.events) : 0,
   };
   const statistics = statisticsOf(sample, options);
-  const names = paths.map(({ bundle }) => bundle.manifest.name);
-  const evaluated = names.map((name, at): Evaluated => {
-    // Two bundles of one name stay apart by their place.
-    const unique = names.indexOf(name) === names.lastIndexOf(name) ? name : `${name}#${at + 1}`;
-    return evaluate(unique, at, sample, statistics, options);
-  });
+  const names = distinct(paths.map(({ bundle }) => bundle.manifest.name));
+  const evaluated = names.map((name, at) => evaluate(name, at, sample, statistics, options));
   const singles = evaluated.slice(0, named);
   const other = settings.against === undefined ? undefined : evaluated.at(-1);
   const comparisons = other === undefined ? [] : singles.map((one) => compare(one, other));
